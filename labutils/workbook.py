@@ -1,0 +1,259 @@
+"""The saved notebooks: run them in place, make a book of them, find outputs that are out of date.
+
+    python -m labutils.workbook run [01 02 ...]     every notebook, or those whose numbers are given
+    python -m labutils.workbook book [01 ...]       the same into HTML with sound, in book/
+    python -m labutils.workbook check [01 ...]      what is wrong with the saved outputs
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nbformat
+from nbformat import NotebookNode
+
+from labutils import ROOT
+from labutils.sources import module_file, source_hash, used_modules
+
+__all__ = [
+    "NOTEBOOKS",
+    "SOUND_NOTE",
+    "book",
+    "main",
+    "problems",
+    "run",
+    "select",
+    "source_hashes",
+    "strip_sound",
+]
+
+NOTEBOOKS = ROOT / "notebooks"
+SOUND_NOTE = "sound left out of the saved notebook: run this cell to hear it"
+LARGEST = 1_500_000  # bytes of one saved notebook
+CELL_TIMEOUT = 3600  # seconds
+
+_NOTE_HTML = f"<em>{SOUND_NOTE}</em>"
+_AUDIO_ELEMENT = re.compile(r"<audio\b(?:(?!</audio>).)*?data:audio/(?:(?!</audio>).)*</audio>", re.S | re.I)
+_AUDIO_URI = re.compile(r"data:audio/[\w.+-]+(?:;[\w=.+-]+)*,[A-Za-z0-9+/=%_-]*", re.I)
+# A WAV file in base64 without a data URI, as a script would hold it: "RIFF....WAVE".
+_WAV_BASE64 = re.compile(r"UklGR[A-Za-z0-9+/]{7}QVZF")
+
+log = logging.getLogger(__name__)
+
+
+def select(names: Sequence[str] = (), folder: Path = NOTEBOOKS) -> list[Path]:
+    """Notebooks in their order; `names` are numbers ("01"), names or paths. ValueError for one that is not there."""
+    every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not names:
+        return every
+    chosen = []
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        found = [path for path in every if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)]
+        if not found:
+            raise ValueError(f"no notebook {name!r}; there are: {', '.join(path.stem for path in every)}")
+        chosen += found
+    return chosen
+
+
+def source_hashes(notebook: NotebookNode, root: Path = ROOT) -> dict[str, str]:
+    """What the outputs depend on: a hash of the code cells, and one of each module of labutils that they use."""
+    cells = [cell.source for cell in _code_cells(notebook)]
+    hashes = {"cells": source_hash(*cells)}
+    for module in sorted(used_modules(cells, root=root)):
+        hashes[module] = source_hash(module_file(module, root).read_text(encoding="utf-8"))
+    return hashes
+
+
+def strip_sound(notebook: NotebookNode) -> int:
+    """Put a visible note in place of every embedded sound, in the notebook itself; return how many there were."""
+    count = 0
+    for cell in _code_cells(notebook):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            for mime in [mime for mime in data if mime.startswith("audio/")]:
+                del data[mime]
+                data["text/html"] = data.get("text/html", "") + _NOTE_HTML
+                count += 1
+            for mime, value in list(data.items()):
+                if isinstance(value, str) and "data:audio/" in value:
+                    value, elements = _AUDIO_ELEMENT.subn(_NOTE_HTML, value)
+                    data[mime], others = _AUDIO_URI.subn(f"about:blank#{SOUND_NOTE.replace(' ', '-')}", value)
+                    count += elements + others
+    return count
+
+
+def problems(path: Path, root: Path = ROOT) -> list[str]:
+    """What is wrong with the saved outputs of a notebook, one line each; empty when they are up to date."""
+    found = []
+    if (size := path.stat().st_size) > LARGEST:
+        found.append(f"{size / 1e6:.1f} MB; at most {LARGEST / 1e6:.1f} MB may be saved")
+    notebook = nbformat.read(path, as_version=4)
+    code = _code_cells(notebook)
+    never = [cell for cell in code if cell.execution_count is None]
+    if never:
+        found.append(f"{len(never)} of {len(code)} code cells were never run, the first: {_first_line(never[0])}")
+    for cell in code:
+        for output in cell.outputs:
+            if output.output_type == "error":
+                found.append(f"an error is saved: {output.ename}: {output.evalue} in: {_first_line(cell)}")
+    if any(_holds_sound(text) for text in _texts([cell.outputs for cell in code] + [notebook.metadata])):
+        found.append("holds embedded sound")
+    saved = notebook.metadata.get("workbook", {}).get("sources")
+    if saved is None:
+        found.append("holds no hash of its sources")
+    else:
+        now = source_hashes(notebook, root)
+        changed = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
+        if changed:
+            found.append(f"changed since it was run: {', '.join(changed)}")
+    number = path.name.split("_")[0]
+    return [f"{path.name}: {line} (mend it with: make notebooks NB={number})" for line in found]
+
+
+def run(path: Path) -> None:
+    """Run a notebook and save it in place: outputs without sound, with the hash of its sources.
+
+    Raises nbclient's CellExecutionError where a cell fails; the file then stays as it was.
+    """
+    notebook = _execute(path, widgets=False)
+    strip_sound(notebook)
+    notebook.metadata["workbook"] = {"sources": source_hashes(notebook)}
+    _write(path, nbformat.writes(notebook) + "\n")
+
+
+def book(paths: Sequence[Path], folder: Path) -> Path:
+    """Run notebooks into HTML pages with sound in `folder`, with an index; return the index."""
+    from nbconvert import HTMLExporter
+
+    exporter = HTMLExporter(template_name="lab", embed_images=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for path in paths:
+        notebook = _execute(path, widgets=True)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = re.sub(r"(\]\([\w./-]*\d\d_\w+)\.ipynb", r"\1.html", cell.source)
+        title = _title(notebook) or path.stem
+        resources = {"metadata": {"name": title, "path": str(path.parent)}}
+        body, _ = exporter.from_notebook_node(notebook, resources=resources)
+        _write(folder / f"{path.stem}.html", body)
+        rows.append(f'<li><a href="{path.stem}.html">{html.escape(title)}</a></li>')
+    head = '<!doctype html><meta charset="utf-8"><title>Vocoder workbook</title>'
+    index = folder / "index.html"
+    _write(index, f"{head}\n<h1>Vocoder workbook</h1>\n<ul>\n" + "\n".join(rows) + "\n</ul>\n")
+    return index
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status: 0, or 1 where something failed or is out of date."""
+    parser = argparse.ArgumentParser(prog="python -m labutils.workbook", description="The saved notebooks.")
+    parser.add_argument("task", choices=("run", "book", "check"))
+    parser.add_argument("names", nargs="*", metavar="NN", help="numbers of notebooks; all without any")
+    parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="where the notebooks are")
+    parser.add_argument("--book", type=Path, default=ROOT / "book", help="where the HTML pages go")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log.setLevel(logging.INFO)
+    try:
+        paths = select(options.names, options.folder)
+    except ValueError as error:
+        parser.error(str(error))
+    if options.task == "book":
+        log.info("%s", book(paths, options.book))
+        return 0
+    bad = 0
+    for path in paths:
+        if options.task == "check":
+            lines = problems(path)
+        else:
+            start = time.monotonic()
+            lines = _try_run(path)
+            log.info("%s: %.0f s", path.name, time.monotonic() - start)
+        for line in lines:
+            log.error("%s", line)
+        bad += bool(lines)
+    return 1 if bad else 0
+
+
+def _try_run(path: Path) -> list[str]:
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+    try:
+        run(path)
+    except (CellExecutionError, CellTimeoutError) as error:
+        return [f"{path.name}: not saved, a cell failed:\n{error}"]
+    return []
+
+
+def _execute(path: Path, *, widgets: bool) -> NotebookNode:
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    for cell in _code_cells(notebook):
+        cell.outputs, cell.execution_count = [], None
+    notebook.metadata.pop("widgets", None)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_TIMEOUT,
+        record_timing=False,
+        store_widget_state=widgets,
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    return client.execute()
+
+
+def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _first_line(cell: NotebookNode) -> str:
+    return cell.source.strip().splitlines()[0][:80]
+
+
+def _title(notebook: NotebookNode) -> str:
+    lines = notebook.cells[0].source.splitlines() if notebook.cells else []
+    return lines[0].lstrip("# ").strip() if lines else ""
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every string in nested lists and mappings, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _holds_sound(text: str) -> bool:
+    return text.startswith("audio/") or "data:audio/" in text or bool(_WAV_BASE64.search(text))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside the target, then put it in place: a run that breaks off leaves the old file."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
