@@ -1,7 +1,7 @@
 """The mel front ends: log-mel spectrograms exactly as each vocoder was trained with, and Griffin-Lim as a baseline.
 
-Two vocoders only share a mel if every field of their `MelConfig` is the same. The logarithm is the field that is
-overlooked most: log10 in MelGAN, natural logarithm elsewhere.
+Two vocoders only share a mel if every field of their `MelConfig` is the same. The logarithm is the
+field that is overlooked most: log10 in MelGAN, natural logarithm elsewhere.
 """
 
 import math
@@ -22,8 +22,9 @@ _LOG_SCALE = {"ln": 1.0, "log10": 1 / math.log(10)}
 class MelConfig:
     """One mel front end. Rates and frequencies in Hz, lengths in samples; `fmax` None means half the sample rate.
 
-    `log` is "ln" or "log10"; mel magnitudes are clamped to `floor` first. `magnitude_epsilon` is added to
-    re² + im² before the square root. Raises ValueError for settings that do not fit together.
+    `log` is "ln" or "log10"; mel magnitudes are clamped to `floor` first. `magnitude_epsilon` is
+    added to re² + im² before the square root. Raises ValueError for settings that do not fit
+    together.
     """
 
     sample_rate: int
@@ -85,7 +86,12 @@ class MelConfig:
     def filterbank(self) -> np.ndarray:
         """Slaney mel filters, area-normalised, float64 (n_mels, n_fft // 2 + 1)."""
         return librosa.filters.mel(
-            sr=self.sample_rate, n_fft=self.n_fft, n_mels=self.n_mels, fmin=self.fmin, fmax=self.fmax, dtype=np.float64
+            sr=self.sample_rate,
+            n_fft=self.n_fft,
+            n_mels=self.n_mels,
+            fmin=self.fmin,
+            fmax=self.fmax,
+            dtype=np.float64,
         )
 
     def magnitudes(self, log_mel: np.ndarray) -> np.ndarray:
@@ -96,66 +102,95 @@ class MelConfig:
 class MelSpectrogram(nn.Module):
     """Log-mel spectrogram of `config`, differentiable, on any device.
 
-    Short-time Fourier transform with a periodic Hann window, `center=False` and (n_fft - hop) / 2 samples of reflection
-    at each end, then slaney mel filters (librosa), then the logarithm: the front end of HiFi-GAN and its descendants.
+    Short-time Fourier transform with a periodic Hann window, `center=False` and (n_fft - hop) / 2
+    samples of reflection at each end, then slaney mel filters (librosa), then the logarithm: the
+    front end of HiFi-GAN and its descendants.
     """
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.config = config
         # Kept in float64 beside the float32 buffers, so that float64 audio gets a float64 computation.
-        self._exact = (torch.from_numpy(config.filterbank()), torch.hann_window(config.win_length, dtype=torch.float64))
+        self._exact = (
+            torch.from_numpy(config.filterbank()),
+            torch.hann_window(config.win_length, dtype=torch.float64),
+        )
         self.register_buffer("filters", self._exact[0].float(), persistent=False)
         self.register_buffer("window", self._exact[1].float(), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
         """Audio (B, samples) or (samples,) in [-1, 1] to log mel (B, n_mels, samples // hop_length).
 
-        Computes in the dtype of its input; half precision is computed in float32 and rounded at the end.
-        Raises ValueError for another shape, for integers and for a signal too short to be padded.
+        Computes in the dtype of its input; half precision is computed in float32 and rounded at the
+        end. Raises ValueError for another shape, for integers and for a signal too short to be
+        padded.
         """
         config = self.config
         if audio.ndim not in (1, 2):
-            raise ValueError(f"audio must have the shape (samples,) or (batch, samples), not {tuple(audio.shape)}")
+            raise ValueError(
+                f"audio must have the shape (samples,) or (batch, samples), not {tuple(audio.shape)}"
+            )
         if not audio.is_floating_point():
-            raise ValueError(f"audio must be floating point in [-1, 1], not {audio.dtype}: divide integers first")
+            raise ValueError(
+                f"audio must be floating point in [-1, 1], not {audio.dtype}: divide integers first"
+            )
         if audio.shape[-1] < max(config.padding + 1, config.hop_length):
             raise ValueError(
                 f"{audio.shape[-1]} samples are too few for one mel frame: "
                 f"at least {max(config.padding + 1, config.hop_length)} are needed"
             )
         dtype = audio.dtype
-        x = audio.reshape(-1, audio.shape[-1]).to(torch.float64 if dtype == torch.float64 else torch.float32)
+        x = audio.reshape(-1, audio.shape[-1]).to(
+            torch.float64 if dtype == torch.float64 else torch.float32
+        )
         if x.dtype == torch.float64:
             filters, window = (constant.to(x.device) for constant in self._exact)
         else:
             filters, window = self.filters.to(x.dtype), self.window.to(x.dtype)
         x = functional.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
         spectrum = torch.stft(
-            x, config.n_fft, config.hop_length, config.win_length, window, center=False, return_complex=True
+            x,
+            config.n_fft,
+            config.hop_length,
+            config.win_length,
+            window,
+            center=False,
+            return_complex=True,
         )
         if config.magnitude_epsilon:
-            magnitude = torch.sqrt(torch.view_as_real(spectrum).square().sum(-1) + config.magnitude_epsilon)
+            magnitude = torch.sqrt(
+                torch.view_as_real(spectrum).square().sum(-1) + config.magnitude_epsilon
+            )
         else:
             magnitude = spectrum.abs()  # its gradient is 0, not infinite, where the magnitude is 0
         mel = torch.matmul(filters, magnitude).clamp(min=config.floor)
         return (torch.log(mel) if config.log == "ln" else torch.log10(mel)).to(dtype)
 
 
-def griffin_lim(log_mel: np.ndarray, config: MelConfig, iterations: int = 60, seed: int = 0) -> np.ndarray:
+def griffin_lim(
+    log_mel: np.ndarray, config: MelConfig, iterations: int = 60, seed: int = 0
+) -> np.ndarray:
     """Speech from a log mel without any network: the baseline that a trained vocoder has to beat.
 
-    log_mel (n_mels, frames) in the units of `config`; returns float32 (hop_length * frames,) at `config.sample_rate`,
-    in step with the signal that the mel was made of. Non-negative least squares undoes the mel filters, then the fast
-    Griffin-Lim algorithm (Perraudin et al. 2013) finds phases; both from librosa. Raises ValueError for a wrong shape.
+    log_mel (n_mels, frames) in the units of `config`; returns float32 (hop_length * frames,) at
+    `config.sample_rate`, in step with the signal that the mel was made of. Non-negative least
+    squares undoes the mel filters, then the fast Griffin-Lim algorithm (Perraudin et al. 2013)
+    finds phases; both from librosa. Raises ValueError for a wrong shape.
     """
     log_mel = np.asarray(log_mel)
     if log_mel.ndim != 2 or log_mel.shape[0] != config.n_mels or log_mel.shape[1] < 1:
-        raise ValueError(f"log_mel must have the shape ({config.n_mels}, frames), not {log_mel.shape}")
+        raise ValueError(
+            f"log_mel must have the shape ({config.n_mels}, frames), not {log_mel.shape}"
+        )
     magnitude = librosa.util.nnls(config.filterbank(), config.magnitudes(log_mel))
     samples = librosa.griffinlim(
-        magnitude, n_iter=iterations, hop_length=config.hop_length, win_length=config.win_length, n_fft=config.n_fft,
-        center=False, random_state=seed,
+        magnitude,
+        n_iter=iterations,
+        hop_length=config.hop_length,
+        win_length=config.win_length,
+        n_fft=config.n_fft,
+        center=False,
+        random_state=seed,
     )
     length = config.hop_length * log_mel.shape[1]
     return samples[config.padding : config.padding + length].astype(np.float32)

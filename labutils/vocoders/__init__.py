@@ -1,6 +1,13 @@
 """Three families of neural vocoders: MelGAN, HiFi-GAN (with GPT-SoVITS v4) and BigVGAN."""
 
 from labutils.vocoders.bigvgan import BigVGANGenerator
+from labutils.vocoders.checkpoint import (
+    CheckpointError,
+    load,
+    load_checkpoint,
+    read_metadata,
+    save_checkpoint,
+)
 from labutils.vocoders.config import BigVGANConfig, HiFiGANConfig, MelGANConfig, VocoderConfig
 from labutils.vocoders.hifigan import HiFiGANGenerator
 from labutils.vocoders.melgan import MelGANGenerator
@@ -12,6 +19,7 @@ __all__ = [
     "PRESETS",
     "BigVGANConfig",
     "BigVGANGenerator",
+    "CheckpointError",
     "HiFiGANConfig",
     "HiFiGANGenerator",
     "MelGANConfig",
@@ -22,6 +30,10 @@ __all__ = [
     "create",
     "fold_weight_norm",
     "has_weight_norm",
+    "load",
+    "load_checkpoint",
     "preset",
+    "read_metadata",
+    "save_checkpoint",
     "speech_like_mel",
 ]

@@ -18,9 +18,10 @@ _TAPS = 12
 def kaiser_sinc_filter(cutoff: float, half_width: float, taps: int) -> Tensor:
     """Low-pass filter (1, 1, taps), float32, `taps` even: a sinc under a Kaiser window, with a sum of 1.
 
-    `cutoff` and `half_width` of the transition band in cycles per sample. The attenuation A = 2.285 (taps / 2 - 1) π Δf
-    + 7.95 with Δf = 4 half_width, and the β for it, are Kaiser's formulas (Oppenheim and Schafer, Discrete-Time Signal
-    Processing, section 7.6) in the form of alias-free-torch and BigVGAN, which count half the taps.
+    `cutoff` and `half_width` of the transition band in cycles per sample. The attenuation A = 2.285
+    (taps / 2 - 1) π Δf + 7.95 with Δf = 4 half_width, and the β for it, are Kaiser's formulas
+    (Oppenheim and Schafer, Discrete-Time Signal Processing, section 7.6) in the form of
+    alias-free-torch and BigVGAN, which count half the taps.
     """
     if taps % 2:
         raise ValueError(f"the filter needs an even number of taps, not {taps}")
@@ -68,7 +69,9 @@ class _Upsample(_Filter):
         edge = _TAPS // _RATIO - 1
         x = functional.pad(x, (edge, edge), mode="replicate")
         cut = edge * _RATIO + (_TAPS - _RATIO) // 2
-        return functional.conv_transpose1d(x, self.weight, stride=_RATIO, padding=cut, groups=self.channels)
+        return functional.conv_transpose1d(
+            x, self.weight, stride=_RATIO, padding=cut, groups=self.channels
+        )
 
 
 class _LowPass(_Filter):
@@ -121,14 +124,20 @@ class _Activation(nn.Module):
 class _AMPBlock(nn.Module):
     """Anti-aliased multi-periodicity block: HiFi-GAN's residual block with a snake before each convolution."""
 
-    def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...], logscale: bool) -> None:
+    def __init__(
+        self, channels: int, kernel: int, dilations: tuple[int, ...], logscale: bool
+    ) -> None:
         super().__init__()
         half = (kernel - 1) // 2
         self.convs1 = nn.ModuleList(
             nn.Conv1d(channels, channels, kernel, dilation=d, padding=d * half) for d in dilations
         )
-        self.convs2 = nn.ModuleList(nn.Conv1d(channels, channels, kernel, padding=half) for _ in dilations)
-        self.activations = nn.ModuleList(_Activation(channels, logscale) for _ in range(2 * len(dilations)))
+        self.convs2 = nn.ModuleList(
+            nn.Conv1d(channels, channels, kernel, padding=half) for _ in dilations
+        )
+        self.activations = nn.ModuleList(
+            _Activation(channels, logscale) for _ in range(2 * len(dilations))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         for i, (first, second) in enumerate(zip(self.convs1, self.convs2, strict=True)):
@@ -147,15 +156,23 @@ class BigVGANGenerator(nn.Module):
         self.conv_pre = nn.Conv1d(config.n_mels, channels[0], 7, padding=3)
         # A list in a list, as in the original: its keys read ups.0.0.weight.
         self.ups = nn.ModuleList(
-            nn.ModuleList([nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate) // 2)])
+            nn.ModuleList(
+                [nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate) // 2)]
+            )
             for wide, narrow, kernel, rate in zip(
-                channels[:-1], channels[1:], config.upsample_kernel_sizes, config.upsample_rates, strict=True
+                channels[:-1],
+                channels[1:],
+                config.upsample_kernel_sizes,
+                config.upsample_rates,
+                strict=True,
             )
         )
         self.resblocks = nn.ModuleList(
             _AMPBlock(width, kernel, dilations, config.snake_logscale)
             for width in channels[1:]
-            for kernel, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+            for kernel, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            )
         )
         self.activation_post = _Activation(channels[-1], config.snake_logscale)
         self.conv_post = nn.Conv1d(channels[-1], 1, 7, padding=3, bias=config.use_bias_at_final)

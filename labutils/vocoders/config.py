@@ -1,6 +1,7 @@
 """What defines a vocoder: frozen configurations with the official field names, and what follows from them.
 
-Hop, channels, output length and receptive field are computed here from the layers, without building the network.
+Hop, channels, output length and receptive field are computed here from the layers, without building
+the network.
 """
 
 import json
@@ -16,11 +17,26 @@ __all__ = ["BigVGANConfig", "HiFiGANConfig", "MelGANConfig", "VocoderConfig"]
 
 Span = tuple[int, int]  # first and last position that one input frame reaches
 
-_HIFIGAN_MEL = {"sampling_rate": "sample_rate", "n_fft": "n_fft", "win_size": "win_length", "hop_size": "hop_length",
-                "num_mels": "n_mels", "fmin": "fmin", "fmax": "fmax"}  # fmt: skip
-_MELGAN_MEL = {"sampling_rate": "sample_rate", "n_fft": "n_fft", "win_length": "win_length",
-               "hop_length": "hop_length", "n_mel_channels": "n_mels", "mel_fmin": "fmin", "mel_fmax": "fmax",
-               "log": "log", "log_floor": "floor"}  # fmt: skip
+_HIFIGAN_MEL = {
+    "sampling_rate": "sample_rate",
+    "n_fft": "n_fft",
+    "win_size": "win_length",
+    "hop_size": "hop_length",
+    "num_mels": "n_mels",
+    "fmin": "fmin",
+    "fmax": "fmax",
+}
+_MELGAN_MEL = {
+    "sampling_rate": "sample_rate",
+    "n_fft": "n_fft",
+    "win_length": "win_length",
+    "hop_length": "hop_length",
+    "n_mel_channels": "n_mels",
+    "mel_fmin": "fmin",
+    "mel_fmax": "fmax",
+    "log": "log",
+    "log_floor": "floor",
+}
 
 
 def _conv(span: Span, reach: int) -> Span:
@@ -56,7 +72,9 @@ class VocoderConfig(ABC):
             object.__setattr__(self, field.name, _tuples(getattr(self, field.name)))
         self._validate()
         if min(self.channels) < 1:
-            raise ValueError(f"{self.family}: the channels {self.channels} of the stages run out; start with more")
+            raise ValueError(
+                f"{self.family}: the channels {self.channels} of the stages run out; start with more"
+            )
         if self.mel.sample_rate * self.hop_length != self.sampling_rate * self.mel.hop_length:
             raise ValueError(
                 f"{self.family}: {self.hop_length} samples per frame at {self.sampling_rate} Hz do not keep step with "
@@ -119,8 +137,9 @@ class VocoderConfig(ABC):
     def from_json(cls, source: str | Mapping[str, Any]) -> "VocoderConfig":
         """Read `to_json` output or the official config.json of HiFi-GAN or BigVGAN (JSON text or the parsed mapping).
 
-        Keys of official files that only concern training are ignored. Called on a family's class, it insists on that
-        family. Raises ValueError naming what is missing, unknown or does not fit.
+        Keys of official files that only concern training are ignored. Called on a family's class,
+        it insists on that family. Raises ValueError naming what is missing, unknown or does not
+        fit.
         """
         if isinstance(source, str):
             try:
@@ -132,11 +151,17 @@ class VocoderConfig(ABC):
         families = {"melgan": MelGANConfig, "hifigan": HiFiGANConfig, "bigvgan": BigVGANConfig}
         name = source.get("family") or _guess_family(source)
         if name not in families:
-            raise ValueError(f"unknown vocoder family {name!r}: it must be one of {', '.join(families)}")
+            raise ValueError(
+                f"unknown vocoder family {name!r}: it must be one of {', '.join(families)}"
+            )
         kind = families[name]
         if cls is not VocoderConfig and cls is not kind:
             raise ValueError(f"this is a configuration of {name}, not of {cls.family}")
-        values = {k: v for k, v in source.items() if k != "family"} if "family" in source else kind._official(source)
+        values = (
+            {k: v for k, v in source.items() if k != "family"}
+            if "family" in source
+            else kind._official(source)
+        )
         known = {f.name for f in fields(kind)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown {name} settings: {', '.join(unknown)}")
@@ -151,14 +176,18 @@ class VocoderConfig(ABC):
     def _official(cls, data: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of this class out of the authors' own file."""
         values = {f.name: data[f.name] for f in fields(cls) if f.name in data and f.name != "mel"}
-        return values | {"mel": MelConfig(**_pick(data, _HIFIGAN_MEL, f"the {cls.family} configuration"))}
+        return values | {
+            "mel": MelConfig(**_pick(data, _HIFIGAN_MEL, f"the {cls.family} configuration"))
+        }
 
 
 def _guess_family(data: Mapping[str, Any]) -> str:
     if "ngf" in data or "ratios" in data:
         return "melgan"
     if "upsample_rates" not in data:
-        raise ValueError("this is no vocoder configuration: neither upsample_rates nor ratios in it")
+        raise ValueError(
+            "this is no vocoder configuration: neither upsample_rates nor ratios in it"
+        )
     return "bigvgan" if "activation" in data else "hifigan"
 
 
@@ -205,7 +234,8 @@ class MelGANConfig(VocoderConfig):
 class _UpsamplingConfig(VocoderConfig):
     """Common to HiFi-GAN and BigVGAN, whose files share these names.
 
-    `min_channels` is our own: no stage gets narrower, which lets small copies keep a usable last stage.
+    `min_channels` is our own: no stage gets narrower, which lets small copies keep a usable last
+    stage.
     """
 
     resblock: str = "1"
@@ -218,15 +248,22 @@ class _UpsamplingConfig(VocoderConfig):
 
     def _validate(self) -> None:
         if not self.upsample_rates or len(self.upsample_rates) != len(self.upsample_kernel_sizes):
-            raise ValueError(f"{self.family}: upsample_rates and upsample_kernel_sizes must have the same length")
+            raise ValueError(
+                f"{self.family}: upsample_rates and upsample_kernel_sizes must have the same length"
+            )
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ValueError(
                     f"{self.family}: an upsampling kernel of {kernel} at rate {rate} cannot give an exact length; "
                     "kernel minus rate must be even and not negative"
                 )
-        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes) or not self.resblock_kernel_sizes:
-            raise ValueError(f"{self.family}: resblock_kernel_sizes and resblock_dilation_sizes differ in length")
+        if (
+            len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes)
+            or not self.resblock_kernel_sizes
+        ):
+            raise ValueError(
+                f"{self.family}: resblock_kernel_sizes and resblock_dilation_sizes differ in length"
+            )
         if even := [k for k in self.resblock_kernel_sizes if k % 2 == 0]:
             raise ValueError(f"{self.family}: residual kernels must be odd, not {even}")
 
@@ -236,15 +273,21 @@ class _UpsamplingConfig(VocoderConfig):
 
     @property
     def channels(self) -> tuple[int, ...]:
-        stages = (self.upsample_initial_channel >> i for i in range(1, len(self.upsample_rates) + 1))
+        stages = (
+            self.upsample_initial_channel >> i for i in range(1, len(self.upsample_rates) + 1)
+        )
         return (self.upsample_initial_channel, *(max(c, self.min_channels) for c in stages))
 
     def _block_reach(self, activation: int = 0) -> int:
         """The widest of the parallel residual blocks; `activation` is what each non-linearity adds."""
         reaches = []
-        for kernel, dilations in zip(self.resblock_kernel_sizes, self.resblock_dilation_sizes, strict=True):
+        for kernel, dilations in zip(
+            self.resblock_kernel_sizes, self.resblock_dilation_sizes, strict=True
+        ):
             half = (kernel - 1) // 2
-            second = half + activation if self.resblock == "1" else 0  # "2" has no second convolution
+            second = (
+                half + activation if self.resblock == "1" else 0
+            )  # "2" has no second convolution
             reaches.append(sum(half * d + activation + second for d in dilations))
         return max(reaches)
 
@@ -263,8 +306,8 @@ class _UpsamplingConfig(VocoderConfig):
 class HiFiGANConfig(_UpsamplingConfig):
     """HiFi-GAN (Kong et al. 2020) and the generator of GPT-SoVITS v4.
 
-    `is_bias`: whether conv_post has a bias. `norm_ends`: whether conv_pre and conv_post have weight norm in training,
-    which they have not in GPT-SoVITS v4.
+    `is_bias`: whether conv_post has a bias. `norm_ends`: whether conv_pre and conv_post have weight
+    norm in training, which they have not in GPT-SoVITS v4.
     """
 
     family: ClassVar[str] = "hifigan"
@@ -279,13 +322,21 @@ class HiFiGANConfig(_UpsamplingConfig):
     @classmethod
     def _official(cls, data: Mapping[str, Any]) -> dict[str, Any]:
         if data.get("gin_channels", 0):
-            raise ValueError(f"hifigan with speaker conditioning (gin_channels {data['gin_channels']}) is not covered")
+            raise ValueError(
+                f"hifigan with speaker conditioning (gin_channels {data['gin_channels']}) is not covered"
+            )
         if "output_sampling_rate" not in data:
             return super()._official(data)
         # GPT-SoVITS v4: mel and output have different rates, the magnitude epsilon is its own.
         values = {f.name: data[f.name] for f in fields(cls) if f.name in data and f.name != "mel"}
-        mel = MelConfig(**_pick(data.get("mel", {}), _HIFIGAN_MEL, "the mel part"), magnitude_epsilon=1e-8)
-        return values | {"mel": mel, "sampling_rate": data["output_sampling_rate"], "norm_ends": False}
+        mel = MelConfig(
+            **_pick(data.get("mel", {}), _HIFIGAN_MEL, "the mel part"), magnitude_epsilon=1e-8
+        )
+        return values | {
+            "mel": mel,
+            "sampling_rate": data["output_sampling_rate"],
+            "norm_ends": False,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,7 +349,9 @@ class BigVGANConfig(_UpsamplingConfig):
     use_tanh_at_final: bool = True
     use_bias_at_final: bool = True
 
-    ACTIVATION_REACH: ClassVar[int] = 5  # samples each side of the 12-tap filter pair around a snake, at ratio 2
+    ACTIVATION_REACH: ClassVar[int] = (
+        5  # samples each side of the 12-tap filter pair around a snake, at ratio 2
+    )
 
     def _validate(self) -> None:
         super()._validate()

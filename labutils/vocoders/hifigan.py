@@ -10,11 +10,15 @@ from labutils.vocoders.weight_norm import add_weight_norm
 __all__ = ["HiFiGANGenerator"]
 
 _SLOPE = 0.1
-_LAST_SLOPE = 0.01  # the original calls leaky_relu without a slope before conv_post; rewrites often miss it
+_LAST_SLOPE = (
+    0.01  # the original calls leaky_relu without a slope before conv_post; rewrites often miss it
+)
 
 
 def _same(channels: int, kernel: int, dilation: int = 1) -> nn.Conv1d:
-    return nn.Conv1d(channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2)
+    return nn.Conv1d(
+        channels, channels, kernel, dilation=dilation, padding=dilation * (kernel - 1) // 2
+    )
 
 
 class _ResBlock1(nn.Module):
@@ -57,14 +61,20 @@ class HiFiGANGenerator(nn.Module):
         self.ups = nn.ModuleList(
             nn.ConvTranspose1d(wide, narrow, kernel, rate, padding=(kernel - rate) // 2)
             for wide, narrow, kernel, rate in zip(
-                channels[:-1], channels[1:], config.upsample_kernel_sizes, config.upsample_rates, strict=True
+                channels[:-1],
+                channels[1:],
+                config.upsample_kernel_sizes,
+                config.upsample_rates,
+                strict=True,
             )
         )
         block = _ResBlock1 if config.resblock == "1" else _ResBlock2
         self.resblocks = nn.ModuleList(
             block(width, kernel, dilations)
             for width in channels[1:]
-            for kernel, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+            for kernel, dilations in zip(
+                config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
+            )
         )
         self.conv_post = nn.Conv1d(channels[-1], 1, 7, padding=3, bias=config.is_bias)
         if weight_norm:

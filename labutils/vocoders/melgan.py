@@ -40,11 +40,21 @@ class MelGANGenerator(nn.Module):
             layers += [
                 nn.LeakyReLU(_SLOPE),
                 nn.ConvTranspose1d(
-                    wide, narrow, 2 * rate, rate, padding=rate // 2 + rate % 2, output_padding=rate % 2
+                    wide,
+                    narrow,
+                    2 * rate,
+                    rate,
+                    padding=rate // 2 + rate % 2,
+                    output_padding=rate % 2,
                 ),
             ]
             layers += [_ResidualBlock(narrow, 3**j) for j in range(config.n_residual_layers)]
-        layers += [nn.LeakyReLU(_SLOPE), nn.ReflectionPad1d(3), nn.Conv1d(channels[-1], 1, 7), nn.Tanh()]
+        layers += [
+            nn.LeakyReLU(_SLOPE),
+            nn.ReflectionPad1d(3),
+            nn.Conv1d(channels[-1], 1, 7),
+            nn.Tanh(),
+        ]
         self.model = nn.Sequential(*layers)
         if weight_norm:
             add_weight_norm(self)

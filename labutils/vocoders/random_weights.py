@@ -15,9 +15,17 @@ from labutils.vocoders.weight_norm import add_weight_norm
 
 __all__ = ["build", "create", "speech_like_mel"]
 
-_CLASSES = {MelGANConfig: MelGANGenerator, HiFiGANConfig: HiFiGANGenerator, BigVGANConfig: BigVGANGenerator}
+_CLASSES = {
+    MelGANConfig: MelGANGenerator,
+    HiFiGANConfig: HiFiGANGenerator,
+    BigVGANConfig: BigVGANGenerator,
+}
 _LEVEL = 0.1  # root mean square of the output: -20 dBFS
-_RESIDUAL_ENDS = ("convs", "convs2", "block.4")  # layers whose output is added to their block's input
+_RESIDUAL_ENDS = (
+    "convs",
+    "convs2",
+    "block.4",
+)  # layers whose output is added to their block's input
 
 
 def build(config: VocoderConfig, *, weight_norm: bool = True) -> nn.Module:
@@ -72,8 +80,9 @@ def _randomise(model: nn.Module, seed: int) -> None:
 def create(config: str | VocoderConfig, *, seed: int = 0, weight_norm: bool = False) -> nn.Module:
     """A vocoder with seeded random weights whose output has the level of speech (about -20 dBFS), in eval mode.
 
-    Takes a preset's name or a configuration. The weights say nothing about quality: they measure speed, or are where
-    training starts; `model.weights` labels them. Raises ValueError for an unknown name.
+    Takes a preset's name or a configuration. The weights say nothing about quality: they measure
+    speed, or are where training starts; `model.weights` labels them. Raises ValueError for an
+    unknown name.
     """
     if isinstance(config, str):
         config = preset(config)

@@ -13,23 +13,32 @@ M = TypeVar("M", bound=nn.Module)
 def add_weight_norm(model: M) -> M:
     """Put weight norm on every convolution, except the children that `model.unnormed` names. Works in place.
 
-    The weights keep their values: w = g * v / |v| with g = |v| to begin with (Salimans and Kingma 2016).
+    The weights keep their values: w = g * v / |v| with g = |v| to begin with (Salimans and Kingma
+    2016).
     """
     skip = [getattr(model, name) for name in getattr(model, "unnormed", ())]
     for module in list(model.modules()):
-        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and not any(module is s for s in skip):
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d) and not any(
+            module is s for s in skip
+        ):
             parametrizations.weight_norm(module)
     return model
 
 
 def fold_weight_norm(model: M) -> M:
-    """Replace g and v by the weight that they stand for. Works in place; a model without weight norm is left as it is.
+    """Replace g and v by the weight that they stand for; a model without weight norm is left as is.
 
-    The output is the same, and each layer saves a norm and a product at every call.
+    Works in place. The output is the same, and each layer saves a norm and a product at every call.
     """
     for module in list(model.modules()):
-        if parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        if not parametrize.is_parametrized(module, "weight"):
+            continue
+        weight = nn.Parameter(module.weight.detach().clone())
+        # Not remove_parametrizations: it also takes the weight from every deep copy of the module,
+        # because copies share the class that it changes.
+        del module.parametrizations
+        module.__class__ = type(module).__bases__[0]
+        module.register_parameter("weight", weight)
     return model
 
 
