@@ -1,4 +1,4 @@
-"""The mel front ends: log-mel spectrograms exactly as each vocoder was trained with, and Griffin-Lim as a baseline.
+"""The mel front ends: log mels exactly as each vocoder was trained on, and Griffin-Lim.
 
 Two vocoders only share a mel if every field of their `MelConfig` is the same. The logarithm is the
 field that is overlooked most: log10 in MelGAN, natural logarithm elsewhere.
@@ -20,11 +20,11 @@ _LOG_SCALE = {"ln": 1.0, "log10": 1 / math.log(10)}
 
 @dataclass(frozen=True)
 class MelConfig:
-    """One mel front end. Rates and frequencies in Hz, lengths in samples; `fmax` None means half the sample rate.
+    """One mel front end. Rates and frequencies in Hz, lengths in samples.
 
-    `log` is "ln" or "log10"; mel magnitudes are clamped to `floor` first. `magnitude_epsilon` is
-    added to re² + im² before the square root. Raises ValueError for settings that do not fit
-    together.
+    `fmax` None means half the sample rate. `log` is "ln" or "log10"; mel magnitudes are clamped to
+    `floor` first. `magnitude_epsilon` is added to re² + im² before the square root. Raises
+    ValueError for settings that do not fit together.
     """
 
     sample_rate: int
@@ -47,14 +47,15 @@ class MelConfig:
             raise ValueError(f"mel win_length {self.win_length} is longer than n_fft {self.n_fft}")
         if self.hop_length > self.n_fft or (self.n_fft - self.hop_length) % 2:
             raise ValueError(
-                f"mel n_fft {self.n_fft} minus hop_length {self.hop_length} must be even and not negative: "
-                "half of it pads each side"
+                f"mel n_fft {self.n_fft} minus hop_length {self.hop_length} must be even and "
+                "not negative: half of it pads each side"
             )
         if self.log not in _LOG_SCALE:
             raise ValueError(f'mel log must be "ln" or "log10", not {self.log!r}')
         if not 0 <= self.fmin < self.highest <= self.sample_rate / 2:
             raise ValueError(
-                f"mel bands from {self.fmin} to {self.highest} Hz do not fit a sample rate of {self.sample_rate} Hz"
+                f"mel bands from {self.fmin} to {self.highest} Hz do not fit a sample rate of "
+                f"{self.sample_rate} Hz"
             )
         if self.floor <= 0 or self.magnitude_epsilon < 0:
             raise ValueError("mel floor must be above 0 and magnitude_epsilon not below 0")
@@ -110,7 +111,7 @@ class MelSpectrogram(nn.Module):
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.config = config
-        # Kept in float64 beside the float32 buffers, so that float64 audio gets a float64 computation.
+        # Kept beside the float32 buffers, so that float64 audio gets a float64 computation.
         self._exact = (
             torch.from_numpy(config.filterbank()),
             torch.hann_window(config.win_length, dtype=torch.float64),
@@ -119,7 +120,7 @@ class MelSpectrogram(nn.Module):
         self.register_buffer("window", self._exact[1].float(), persistent=False)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Audio (B, samples) or (samples,) in [-1, 1] to log mel (B, n_mels, samples // hop_length).
+        """Audio (B, samples) or (samples,) to log mel (B, n_mels, samples // hop_length).
 
         Computes in the dtype of its input; half precision is computed in float32 and rounded at the
         end. Raises ValueError for another shape, for integers and for a signal too short to be
@@ -128,7 +129,8 @@ class MelSpectrogram(nn.Module):
         config = self.config
         if audio.ndim not in (1, 2):
             raise ValueError(
-                f"audio must have the shape (samples,) or (batch, samples), not {tuple(audio.shape)}"
+                "audio must have the shape (samples,) or (batch, samples), "
+                f"not {tuple(audio.shape)}"
             )
         if not audio.is_floating_point():
             raise ValueError(

@@ -1,4 +1,4 @@
-"""BigVGAN's generator (Lee et al. 2023), base and v2: HiFi-GAN with anti-aliased snake activations."""
+"""BigVGAN's generator (Lee et al. 2023), base and v2: HiFi-GAN with anti-aliased snakes."""
 
 import math
 
@@ -16,7 +16,7 @@ _TAPS = 12
 
 
 def kaiser_sinc_filter(cutoff: float, half_width: float, taps: int) -> Tensor:
-    """Low-pass filter (1, 1, taps), float32, `taps` even: a sinc under a Kaiser window, with a sum of 1.
+    """Low-pass filter (1, 1, taps), float32: a sinc under a Kaiser window, with a sum of 1.
 
     `cutoff` and `half_width` of the transition band in cycles per sample. The attenuation A = 2.285
     (taps / 2 - 1) π Δf + 7.95 with Δf = 4 half_width, and the β for it, are Kaiser's formulas
@@ -39,7 +39,7 @@ def kaiser_sinc_filter(cutoff: float, half_width: float, taps: int) -> Tensor:
 
 
 class _Filter(nn.Module):
-    """Holds a filter under its official key in the state dict, and a copy of it for each channel for the convolution.
+    """Holds a filter under its official key, and a copy of it per channel for the convolution.
 
     The copies are made here and not in forward, so that exporters see weights of a fixed shape.
     """
@@ -92,7 +92,7 @@ class _Downsample(nn.Module):
 
 
 class _SnakeBeta(nn.Module):
-    """x + sin²(α x) / β per channel; α and β are stored as logarithms where `logscale` (Ziyin et al. 2020, BigVGAN)."""
+    """x + sin²(α x) / β per channel (Ziyin et al. 2020, BigVGAN); `logscale`: α, β are logs."""
 
     def __init__(self, channels: int, logscale: bool) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _SnakeBeta(nn.Module):
 
 
 class _Activation(nn.Module):
-    """A snake at twice the rate between two low-pass filters, so that the harmonics it makes do not fold back."""
+    """A snake at twice the rate between two low-pass filters: its harmonics cannot fold back."""
 
     def __init__(self, channels: int, logscale: bool) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class _Activation(nn.Module):
 
 
 class _AMPBlock(nn.Module):
-    """Anti-aliased multi-periodicity block: HiFi-GAN's residual block with a snake before each convolution."""
+    """HiFi-GAN's residual block with an anti-aliased snake before each convolution."""
 
     def __init__(
         self, channels: int, kernel: int, dilations: tuple[int, ...], logscale: bool
@@ -180,7 +180,7 @@ class BigVGANGenerator(nn.Module):
             add_weight_norm(self)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Log mel (B, n_mels, T) to audio (B, 1, hop_length * T) in [-1, 1]: clamped in v2, through tanh in base."""
+        """Log mel (B, n_mels, T) to audio (B, 1, hop_length * T): clamped in v2, tanh in base."""
         parallel = len(self.config.resblock_kernel_sizes)
         x = self.conv_pre(mel)
         for stage, up in enumerate(self.ups):

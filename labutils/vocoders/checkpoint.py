@@ -71,7 +71,7 @@ def load_checkpoint(
         fold_weight_norm(model)
     elif not normed and not fold:
         add_weight_norm(model)
-    model.weights = f"trained, {path.name}"
+    model.weights = f"loaded from {path.name}"
     model.metadata = header.get("metadata", {})
     return model.eval()
 
@@ -88,8 +88,9 @@ def load(name: str, checkpoint: str | Path | None = None) -> nn.Module:
     if not path.exists():
         shipped = [n for n in PRESETS if (DATA / "checkpoints" / f"{n}.safetensors").exists()]
         raise CheckpointError(
-            f"no trained {name} comes with this workbook (but {', '.join(shipped) or 'none'}): pass the authors' file "
-            f"as checkpoint, or take vocoders.create({name!r}) to measure speed only"
+            f"no trained {name} is shipped (but {', '.join(shipped) or 'none'}): "
+            "pass the authors' file as checkpoint, or measure speed only with "
+            f"vocoders.create({name!r})"
         )
     return load_checkpoint(path, config)
 
@@ -101,7 +102,7 @@ def save_checkpoint(
     dtype: torch.dtype = torch.float16,
     metadata: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a vocoder as safetensors: weight norm folded, parameters in `dtype`, filters in float32.
+    """Write a vocoder as safetensors: weight norm folded, parameters in `dtype`, filters float32.
 
     The configuration and `metadata` (JSON values) go into the header. The file appears whole or not
     at all. Raises CheckpointError for weights that are not finite in `dtype`.
@@ -128,7 +129,7 @@ def save_checkpoint(
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote beside the weights: {"config": ..., "metadata": ...}; {} for other files."""
+    """What `save_checkpoint` wrote beside the weights, {"config": ..., "metadata": ...}, or {}."""
     return read_header(Path(path))
 
 
@@ -166,7 +167,8 @@ def _official(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path.name} holds no state dict: {key!r} is a {type(value).__name__}, not a tensor"
+                f"{path.name} holds no state dict: {key!r} is a {type(value).__name__}, "
+                "not a tensor"
             )
         if not value.is_floating_point():
             raise CheckpointError(f"{path.name}: {key} is {value.dtype}, not floating point")
@@ -188,8 +190,8 @@ def _check(
         return
     if any(re.match(r"generator\.\d+\.(blocks|shortcuts)\.", key) for key in state):
         raise CheckpointError(
-            f"{path.name} is a MelGAN of seungwonpark/melgan, which takes another mel (natural logarithm to 8 kHz, "
-            "shifted): its weights cannot serve here"
+            f"{path.name} is a MelGAN of seungwonpark/melgan, which takes another mel (natural "
+            "logarithm, up to 8 kHz, shifted): its weights cannot serve here"
         )
     family = _family(state)
     fits = _fitting(state)
@@ -198,7 +200,7 @@ def _check(
     if (family not in (None, config.family)) or fits:
         what = fits[0] if fits else f"a {_NAMES[family]}"
         raise CheckpointError(
-            f"{path.name} looks like {what}, not like the {_NAMES[config.family]} that was asked for"
+            f"{path.name} looks like {what}, not like the {_NAMES[config.family]} asked for"
             + (f": load it as {fits[0]!r}" if fits else "")
         )
     if missing:
@@ -232,6 +234,8 @@ def _fitting(state: dict[str, Tensor]) -> list[str]:
     shapes = {key: value.shape for key, value in state.items()}
     names = []
     for name, config in PRESETS.items():
+        if config.family != _family(state):
+            continue
         with torch.device("meta"):
             model = build(config, weight_norm=any(key.endswith(".weight_g") for key in state))
         if shapes == {_spelling(key): value.shape for key, value in model.state_dict().items()}:

@@ -1,21 +1,16 @@
-"""What defines a vocoder: frozen configurations with the official field names, and what follows from them.
+"""The three families as frozen configurations with the official field names.
 
-Hop, channels, output length and receptive field are computed here from the layers, without building
-the network.
+Everything that follows from the layers is computed here, without building the network.
 """
 
-import json
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 from labutils.mel import MelConfig
+from labutils.vocoders.base_config import Span, VocoderConfig, conv, transposed
 
 __all__ = ["BigVGANConfig", "HiFiGANConfig", "MelGANConfig", "VocoderConfig"]
-
-Span = tuple[int, int]  # first and last position that one input frame reaches
 
 _HIFIGAN_MEL = {
     "sampling_rate": "sample_rate",
@@ -39,19 +34,6 @@ _MELGAN_MEL = {
 }
 
 
-def _conv(span: Span, reach: int) -> Span:
-    return span[0] - reach, span[1] + reach
-
-
-def _transposed(span: Span, kernel: int, stride: int, padding: int) -> Span:
-    """Input i of a transposed convolution reaches the outputs i * stride - padding and the kernel - 1 after it."""
-    return span[0] * stride - padding, span[1] * stride - padding + kernel - 1
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
-
-
 def _pick(data: Mapping[str, Any], names: Mapping[str, str], what: str) -> dict[str, Any]:
     required = [n for n in names if not n.endswith(("fmin", "fmax")) and not n.startswith("log")]
     if missing := [n for n in required if n not in data]:
@@ -59,141 +41,14 @@ def _pick(data: Mapping[str, Any], names: Mapping[str, str], what: str) -> dict[
     return {ours: data[name] for name, ours in names.items() if name in data}
 
 
-@dataclass(frozen=True, kw_only=True)
-class VocoderConfig(ABC):
-    """What all families share. `sampling_rate` is that of the output in Hz; `mel` describes the input."""
-
-    family: ClassVar[str]
-    sampling_rate: int
-    mel: MelConfig
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            object.__setattr__(self, field.name, _tuples(getattr(self, field.name)))
-        self._validate()
-        if min(self.channels) < 1:
-            raise ValueError(
-                f"{self.family}: the channels {self.channels} of the stages run out; start with more"
-            )
-        if self.mel.sample_rate * self.hop_length != self.sampling_rate * self.mel.hop_length:
-            raise ValueError(
-                f"{self.family}: {self.hop_length} samples per frame at {self.sampling_rate} Hz do not keep step with "
-                f"a mel hop of {self.mel.hop_length} at {self.mel.sample_rate} Hz"
-            )
-
-    @abstractmethod
-    def _validate(self) -> None:
-        """Raise ValueError for fields that do not fit together."""
-
-    @property
-    @abstractmethod
-    def rates(self) -> tuple[int, ...]:
-        """Upsampling factor of each stage."""
-
-    @property
-    @abstractmethod
-    def channels(self) -> tuple[int, ...]:
-        """Channels after the first convolution and after each stage."""
-
-    @abstractmethod
-    def _reach(self) -> Span:
-        """First and last output sample that input frame 0 reaches."""
-
-    @property
-    def output_sample_rate(self) -> int:
-        """Sample rate of the output in Hz."""
-        return self.sampling_rate
-
-    @property
-    def hop_length(self) -> int:
-        """Output samples per mel frame; not always the hop of the mel (see gpt-sovits-v4)."""
-        return math.prod(self.rates)
-
-    @property
-    def n_mels(self) -> int:
-        """Mel bands of the input."""
-        return self.mel.n_mels
-
-    @property
-    def min_frames(self) -> int:
-        """Fewest frames that the network takes."""
-        return 1
-
-    @property
-    def receptive_field(self) -> int:
-        """Mel frames on each side that a sample of the output depends on, rounded up to whole frames."""
-        first, last = self._reach()
-        return max(math.ceil(-first / self.hop_length), math.ceil((last + 1) / self.hop_length) - 1)
-
-    def output_length(self, frames: int) -> int:
-        """Output samples for so many mel frames."""
-        return frames * self.hop_length
-
-    def to_json(self) -> str:
-        """This configuration as JSON text that `from_json` reads back."""
-        return json.dumps({"family": self.family, **asdict(self)}, indent=2)
-
-    @classmethod
-    def from_json(cls, source: str | Mapping[str, Any]) -> "VocoderConfig":
-        """Read `to_json` output or the official config.json of HiFi-GAN or BigVGAN (JSON text or the parsed mapping).
-
-        Keys of official files that only concern training are ignored. Called on a family's class,
-        it insists on that family. Raises ValueError naming what is missing, unknown or does not
-        fit.
-        """
-        if isinstance(source, str):
-            try:
-                source = json.loads(source)
-            except json.JSONDecodeError as error:
-                raise ValueError(f"the configuration is not JSON: {error}") from None
-        if not isinstance(source, Mapping):
-            raise ValueError("the configuration must be a JSON object")
-        families = {"melgan": MelGANConfig, "hifigan": HiFiGANConfig, "bigvgan": BigVGANConfig}
-        name = source.get("family") or _guess_family(source)
-        if name not in families:
-            raise ValueError(
-                f"unknown vocoder family {name!r}: it must be one of {', '.join(families)}"
-            )
-        kind = families[name]
-        if cls is not VocoderConfig and cls is not kind:
-            raise ValueError(f"this is a configuration of {name}, not of {cls.family}")
-        values = (
-            {k: v for k, v in source.items() if k != "family"}
-            if "family" in source
-            else kind._official(source)
-        )
-        known = {f.name for f in fields(kind)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"unknown {name} settings: {', '.join(unknown)}")
-        try:
-            if isinstance(values.get("mel"), Mapping):
-                values["mel"] = MelConfig(**values["mel"])
-            return kind(**values)
-        except TypeError as error:
-            raise ValueError(f"the {name} configuration is incomplete: {error}") from None
-
-    @classmethod
-    def _official(cls, data: Mapping[str, Any]) -> dict[str, Any]:
-        """The fields of this class out of the authors' own file."""
-        values = {f.name: data[f.name] for f in fields(cls) if f.name in data and f.name != "mel"}
-        return values | {
-            "mel": MelConfig(**_pick(data, _HIFIGAN_MEL, f"the {cls.family} configuration"))
-        }
-
-
-def _guess_family(data: Mapping[str, Any]) -> str:
-    if "ngf" in data or "ratios" in data:
-        return "melgan"
-    if "upsample_rates" not in data:
-        raise ValueError(
-            "this is no vocoder configuration: neither upsample_rates nor ratios in it"
-        )
-    return "bigvgan" if "activation" in data else "hifigan"
+def _own(kind: type[VocoderConfig], data: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that are fields of `kind`; the others of an official file concern training."""
+    return {f.name: data[f.name] for f in fields(kind) if f.name in data and f.name != "mel"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class MelGANConfig(VocoderConfig):
-    """MelGAN (Kumar et al. 2019), names as in descriptinc/melgan-neurips; its authors ship no JSON."""
+    """MelGAN (Kumar et al. 2019); names of descriptinc/melgan-neurips, which has no JSON."""
 
     family: ClassVar[str] = "melgan"
     ngf: int = 32
@@ -217,15 +72,15 @@ class MelGANConfig(VocoderConfig):
         return 4  # the first reflection takes 3 frames beside the edge
 
     def _reach(self) -> Span:
-        span = _conv((0, 0), 3)
+        span = conv((0, 0), 3)
         for rate in self.ratios:
-            span = _transposed(span, 2 * rate, rate, rate // 2 + rate % 2)
-            span = _conv(span, sum(3**j for j in range(self.n_residual_layers)))
-        return _conv(span, 3)
+            span = transposed(span, 2 * rate, rate, rate // 2 + rate % 2)
+            span = conv(span, sum(3**j for j in range(self.n_residual_layers)))
+        return conv(span, 3)
 
     @classmethod
     def _official(cls, data: Mapping[str, Any]) -> dict[str, Any]:
-        values = {f.name: data[f.name] for f in fields(cls) if f.name in data and f.name != "mel"}
+        values = _own(cls, data)
         mel = {"log": "log10", **_pick(data, _MELGAN_MEL, "the melgan configuration")}
         return values | {"mel": MelConfig(**mel, magnitude_epsilon=0.0)}
 
@@ -254,8 +109,8 @@ class _UpsamplingConfig(VocoderConfig):
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ValueError(
-                    f"{self.family}: an upsampling kernel of {kernel} at rate {rate} cannot give an exact length; "
-                    "kernel minus rate must be even and not negative"
+                    f"{self.family}: an upsampling kernel of {kernel} at rate {rate} cannot give an "
+                    "exact length; kernel minus rate must be even and not negative"
                 )
         if (
             len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes)
@@ -266,6 +121,11 @@ class _UpsamplingConfig(VocoderConfig):
             )
         if even := [k for k in self.resblock_kernel_sizes if k % 2 == 0]:
             raise ValueError(f"{self.family}: residual kernels must be odd, not {even}")
+
+    @classmethod
+    def _official(cls, data: Mapping[str, Any]) -> dict[str, Any]:
+        mel = MelConfig(**_pick(data, _HIFIGAN_MEL, f"the {cls.family} configuration"))
+        return _own(cls, data) | {"mel": mel}
 
     @property
     def rates(self) -> tuple[int, ...]:
@@ -279,7 +139,7 @@ class _UpsamplingConfig(VocoderConfig):
         return (self.upsample_initial_channel, *(max(c, self.min_channels) for c in stages))
 
     def _block_reach(self, activation: int = 0) -> int:
-        """The widest of the parallel residual blocks; `activation` is what each non-linearity adds."""
+        """Of the widest parallel block; `activation` is what each non-linearity adds."""
         reaches = []
         for kernel, dilations in zip(
             self.resblock_kernel_sizes, self.resblock_dilation_sizes, strict=True
@@ -292,11 +152,11 @@ class _UpsamplingConfig(VocoderConfig):
         return max(reaches)
 
     def _stages_reach(self, activation: int = 0) -> Span:
-        span = _conv((0, 0), 3)
+        span = conv((0, 0), 3)
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
-            span = _transposed(span, kernel, rate, (kernel - rate) // 2)
-            span = _conv(span, self._block_reach(activation))
-        return _conv(span, activation + 3)
+            span = transposed(span, kernel, rate, (kernel - rate) // 2)
+            span = conv(span, self._block_reach(activation))
+        return conv(span, activation + 3)
 
     def _reach(self) -> Span:
         return self._stages_reach()
@@ -323,12 +183,13 @@ class HiFiGANConfig(_UpsamplingConfig):
     def _official(cls, data: Mapping[str, Any]) -> dict[str, Any]:
         if data.get("gin_channels", 0):
             raise ValueError(
-                f"hifigan with speaker conditioning (gin_channels {data['gin_channels']}) is not covered"
+                "hifigan with speaker conditioning is not covered: gin_channels is "
+                f"{data['gin_channels']}"
             )
         if "output_sampling_rate" not in data:
             return super()._official(data)
         # GPT-SoVITS v4: mel and output have different rates, the magnitude epsilon is its own.
-        values = {f.name: data[f.name] for f in fields(cls) if f.name in data and f.name != "mel"}
+        values = _own(cls, data)
         mel = MelConfig(
             **_pick(data.get("mel", {}), _HIFIGAN_MEL, "the mel part"), magnitude_epsilon=1e-8
         )
@@ -341,7 +202,7 @@ class HiFiGANConfig(_UpsamplingConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class BigVGANConfig(_UpsamplingConfig):
-    """BigVGAN (Lee et al. 2023) and BigVGAN v2. The defaults of the last two flags are those of the authors' code."""
+    """BigVGAN (Lee et al. 2023) and v2. The last two flags default to true, as its authors' do."""
 
     family: ClassVar[str] = "bigvgan"
     activation: str = "snakebeta"

@@ -1,4 +1,4 @@
-"""Reads checkpoint files of every format without ever running code from them; knows nothing of vocoders."""
+"""Reads checkpoint files of every format without running code from them; knows no vocoders."""
 
 import json
 import pickle
@@ -36,8 +36,8 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise CheckpointError(f"{path.name} is damaged or cut short: fetch it again") from None
         what = f" ({found[1]})" if found else ""
         raise CheckpointError(
-            f"{path.name} holds Python objects{what}, not only tensors; loading those can run any code, so it was "
-            "refused: ask its author for the state dict"
+            f"{path.name} holds Python objects{what}, not only tensors; loading those can run any "
+            "code, so it was refused: ask its author for the state dict"
         ) from None
     except Exception as error:  # torch raises many types for a broken file
         if "TorchScript" in str(error):
@@ -92,5 +92,5 @@ def _safetensors(
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Our header of a safetensors file; {} for any other file. Raises CheckpointError as read_file does."""
+    """Our header of a safetensors file; {} for any other. Raises CheckpointError as read_file."""
     return _safetensors(path, tensors=False)[1] if _kind(path) == "safetensors" else {}

@@ -1,4 +1,4 @@
-"""HiFi-GAN's generator (Kong et al. 2020), V1 to V3, which is the 48 kHz vocoder of GPT-SoVITS v4 as well."""
+"""HiFi-GAN's generator (Kong et al. 2020), V1 to V3; GPT-SoVITS v4 uses it at 48 kHz."""
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ def _same(channels: int, kernel: int, dilation: int = 1) -> nn.Conv1d:
 
 
 class _ResBlock1(nn.Module):
-    """Per dilation a dilated and a plain convolution, with a sum around both (V1, V2, GPT-SoVITS v4)."""
+    """Per dilation a dilated and a plain convolution, with a sum around both (V1, V2, v4)."""
 
     def __init__(self, channels: int, kernel: int, dilations: tuple[int, ...]) -> None:
         super().__init__()

@@ -29,7 +29,7 @@ class _ResidualBlock(nn.Module):
 
 
 class MelGANGenerator(nn.Module):
-    """Log mel (B, n_mels, T) in log10 units to audio (B, 1, hop_length * T); T must be 4 or more."""
+    """Log mel (B, n_mels, T) in log10 units to audio (B, 1, hop_length * T); T is 4 or more."""
 
     def __init__(self, config: MelGANConfig, *, weight_norm: bool = True) -> None:
         super().__init__()

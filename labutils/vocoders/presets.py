@@ -1,4 +1,4 @@
-"""The vocoders of this workbook by name: the published ones, and small ones of the same structure trained here."""
+"""The vocoders by name: the published ones, and small ones of the same structure, trained here."""
 
 from dataclasses import replace
 
@@ -84,7 +84,7 @@ PRESETS: dict[str, VocoderConfig] = {
     "bigvgan-base-24khz": _BIGVGAN_BASE,
     "bigvgan-v2-24khz": _BIGVGAN_V2,
     "hifigan-small": _V2,
-    # Narrow copies for trained checkpoints of 2 MB: the width goes where few parameters are, into the last stages.
+    # Narrow copies, trained here, of 2 MB: the width goes where it costs least, to the end.
     "gpt-sovits-v4-small": replace(_GPT_SOVITS_V4, upsample_initial_channel=128, min_channels=8),
     "bigvgan-small": replace(_BIGVGAN_V2, upsample_initial_channel=112, min_channels=8),
 }

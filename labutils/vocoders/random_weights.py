@@ -1,4 +1,4 @@
-"""Vocoders with random weights at the level of speech: for measuring speed, and as a start for training."""
+"""Vocoders with random weights at the level of speech: to measure speed, or to start training."""
 
 import math
 
@@ -29,7 +29,7 @@ _RESIDUAL_ENDS = (
 
 
 def build(config: VocoderConfig, *, weight_norm: bool = True) -> nn.Module:
-    """The network of a configuration with PyTorch's default weights. Raises ValueError for an unknown kind."""
+    """The network of a configuration with PyTorch's initial weights; ValueError for others."""
     try:
         return _CLASSES[type(config)](config, weight_norm=weight_norm)
     except KeyError:
@@ -37,9 +37,10 @@ def build(config: VocoderConfig, *, weight_norm: bool = True) -> nn.Module:
 
 
 def speech_like_mel(config: MelConfig, frames: int, *, batch: int = 1, seed: int = 0) -> Tensor:
-    """A random log mel (batch, n_mels, frames), float32, with the range of speech: syllables, pauses, formants, tilt.
+    """A random log mel (batch, n_mels, frames), float32, with syllables, pauses, formants and tilt.
 
-    In the units of `config`. Nobody can understand it: it feeds benchmarks and random weights.
+    In the range of speech and the units of `config`. Nobody can understand it: it feeds benchmarks
+    and random weights.
     """
     random = torch.Generator().manual_seed(seed)
     band = torch.linspace(0, 1, config.n_mels)[None, :, None]
@@ -57,7 +58,7 @@ def speech_like_mel(config: MelConfig, frames: int, *, batch: int = 1, seed: int
 
 @torch.no_grad()
 def _randomise(model: nn.Module, seed: int) -> None:
-    """Weights that keep the variance through the layers (He et al. 2015), residual branches at a third."""
+    """Weights that keep the variance (He et al. 2015), with residual branches at a third."""
     random = torch.Generator().manual_seed(seed)
     last = None
     for name, module in model.named_modules():
@@ -71,14 +72,14 @@ def _randomise(model: nn.Module, seed: int) -> None:
         if module.bias is not None:
             module.bias.zero_()
         last = module
-    # Without a gain at 0 Hz in the last layer the output has no offset; then it gets the level wanted.
+    # Without a gain at 0 Hz in the last layer the output has no offset; then the level is set.
     last.weight.sub_(last.weight.mean(-1, keepdim=True)).mul_(1e-3)
     level = model(speech_like_mel(model.config.mel, 16, seed=seed)).square().mean().sqrt()
     last.weight.mul_(_LEVEL / level)
 
 
 def create(config: str | VocoderConfig, *, seed: int = 0, weight_norm: bool = False) -> nn.Module:
-    """A vocoder with seeded random weights whose output has the level of speech (about -20 dBFS), in eval mode.
+    """A vocoder with seeded random weights and the level of speech (about -20 dBFS), in eval mode.
 
     Takes a preset's name or a configuration. The weights say nothing about quality: they measure
     speed, or are where training starts; `model.weights` labels them. Raises ValueError for an

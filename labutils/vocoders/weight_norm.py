@@ -11,10 +11,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def add_weight_norm(model: M) -> M:
-    """Put weight norm on every convolution, except the children that `model.unnormed` names. Works in place.
+    """Put weight norm on every convolution, except the children that `model.unnormed` names.
 
-    The weights keep their values: w = g * v / |v| with g = |v| to begin with (Salimans and Kingma
-    2016).
+    Works in place. The weights keep their values: w = g * v / |v| with g = |v| to begin with
+    (Salimans and Kingma 2016).
     """
     skip = [getattr(model, name) for name in getattr(model, "unnormed", ())]
     for module in list(model.modules()):
