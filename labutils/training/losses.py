@@ -1,0 +1,68 @@
+"""What the generator is told: sound right at seven resolutions, fool the critics, and look alike inside them."""
+
+from __future__ import annotations
+
+import warnings
+
+import librosa
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MultiScaleMelLoss", "adversarial_loss", "discriminator_loss", "feature_loss"]
+
+
+class MultiScaleMelLoss(nn.Module):
+    """L1 distance of log10 mel magnitudes at seven window sizes, summed.
+
+    The scales are those of BigVGAN v2 (multi-scale mel loss) and of the Descript Audio Codec
+    (arXiv 2306.06546, section 3.4): windows of 32 to 2048 samples with 5 to 320 bands.
+
+    Args:
+        sample_rate: of both signals, in Hz.
+    """
+
+    SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
+
+    def __init__(self, sample_rate: int):
+        super().__init__()
+        for n_fft, n_mels in self.SCALES:
+            with warnings.catch_warnings():  # the finest banks leave a few low bands empty: harmless here
+                warnings.filterwarnings("ignore", message="Empty filters")
+                bank = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels)
+            self.register_buffer(f"bank_{n_fft}", torch.from_numpy(bank), persistent=False)
+            self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar."""
+        both = torch.cat([fake, real]).squeeze(1).float()
+        total = torch.zeros((), device=fake.device)
+        for n_fft, _ in self.SCALES:
+            window, bank = getattr(self, f"window_{n_fft}"), getattr(self, f"bank_{n_fft}")
+            spectrum = torch.stft(both, n_fft, n_fft // 4, window=window, return_complex=True)
+            magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-10).sqrt()
+            mel = torch.log10((bank @ magnitude).clamp(min=1e-5))
+            a, b = mel.chunk(2)
+            total = total + (a - b).abs().mean()
+        return total
+
+
+def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Least-squares loss (arXiv 1611.04076): real scores to one, fake scores to zero."""
+    return sum(
+        ((1 - r.float()).square().mean() + f.float().square().mean() for r, f in zip(real, fake, strict=True)),
+        start=torch.zeros((), device=real[0].device),
+    )
+
+
+def adversarial_loss(fake: list[Tensor]) -> Tensor:
+    """Least-squares loss of the generator: fake scores to one."""
+    return sum(((1 - f.float()).square().mean() for f in fake), start=torch.zeros((), device=fake[0].device))
+
+
+def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """L1 distance of the critics' feature maps (MelGAN, arXiv 1910.06711, section 2.2)."""
+    total = torch.zeros((), device=real[0][0].device)
+    for r_maps, f_maps in zip(real, fake, strict=True):
+        for r, f in zip(r_maps, f_maps, strict=True):
+            total = total + (r.detach().float() - f.float()).abs().mean()
+    return total

@@ -1,0 +1,138 @@
+"""Training: segments line up, ten steps run for every family, and an interrupted run goes on as if it had not stopped."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from labutils import vocoders
+from labutils.training.data import MARGIN, Corpus, CorpusError, Mixture
+from labutils.training.losses import MultiScaleMelLoss
+from labutils.training.loop import Trainer, TrainingConfig
+
+SMALL = ["melgan", "hifigan-small", "gpt-sovits-v4-small", "bigvgan-small"]
+
+
+def _utterances(rate: int, count: int = 4, seconds: float = 1.5) -> list[np.ndarray]:
+    random = np.random.default_rng(0)
+    time = np.arange(int(rate * seconds)) / rate
+    voices = []
+    for _ in range(count):
+        pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * 3 * time))
+        phase = 2 * np.pi * np.cumsum(pitch) / rate
+        tone = sum(np.sin(k * phase) / k for k in range(1, 8)) + 0.05 * random.standard_normal(len(time))
+        voices.append((tone / np.abs(tone).max() * 20000).astype(np.int16))
+    return voices
+
+
+def _mixture(preset: str, batch: int = 2, frames: int = 16) -> Mixture:
+    config = vocoders.preset(preset)
+    corpus = Corpus.from_arrays(_utterances(config.output_sample_rate), config.output_sample_rate, config)
+    return Mixture([(corpus, 1.0)], batch, frames)
+
+
+def _trainer(preset: str, **options) -> Trainer:
+    config = TrainingConfig(preset, steps=10, batch=2, frames=16, critic_width=0.05, warmup=2,
+                            reconstruct_first=0.3, **options)
+    return Trainer(config, _mixture(preset), _mixture(preset))
+
+
+@pytest.mark.parametrize("preset", SMALL)
+def test_ten_steps_of_every_family(preset, tmp_path):
+    trainer = _trainer(preset)
+    before = trainer.validate()
+    losses = trainer.advance(10)
+    assert set(losses) == {"mel", "critic", "adversarial", "feature", "gradient"}
+    assert trainer.progress == 1 and trainer.step == 10
+    trainer.config = trainer.config.__class__(**{**trainer.config.__dict__, "average": 0.0})
+    assert trainer.validate() != before, "ten steps left the averaged generator as it was"
+    path = vocoders.save_checkpoint(tmp_path / "model.safetensors", vocoders.fold_weight_norm(trainer.average()),
+                                    metadata={"steps": 10})
+    again = vocoders.load_checkpoint(path, preset)
+    assert again(torch.zeros(1, again.config.n_mels, 8)).shape == (1, 1, 8 * again.config.hop_length)
+
+
+def test_training_lowers_the_mel_loss():
+    trainer = Trainer(TrainingConfig("hifigan-small", steps=40, batch=4, frames=16, reconstruct_first=1.0, warmup=2,
+                                     generator_rate=2e-3), _mixture("hifigan-small", 4), _mixture("hifigan-small"))
+    first = trainer.advance(1)["mel"]
+    assert trainer.advance(39)["mel"] < 0.8 * first
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole = _trainer("hifigan-small")
+    whole.advance(10)
+    first = _trainer("hifigan-small")
+    first.advance(6)
+    first.log_point({"mel": 1.0})
+    first.save(tmp_path)
+    second = _trainer("hifigan-small")
+    assert second.resume(tmp_path)
+    assert second.step == 6 and len(second.curve) == 1
+    second.advance(10)
+    assert second.step == 10
+    for a, b in zip(whole.generator.parameters(), second.generator.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert json.loads((tmp_path / "curve.json").read_text())["config"]["preset"] == "hifigan-small"
+
+
+def test_resume_refuses_the_run_of_another_preset(tmp_path):
+    trainer = _trainer("hifigan-small")
+    trainer.save(tmp_path)
+    with pytest.raises(ValueError, match="trains hifigan-small, not bigvgan-small"):
+        _trainer("bigvgan-small").resume(tmp_path)
+    assert not trainer.resume(tmp_path / "nothing-here")
+
+
+@pytest.mark.parametrize("preset", ["hifigan-small", "gpt-sovits-v4-small"])
+def test_segments_of_source_and_target_show_the_same_moment(preset):
+    """A click at a known time must stand at the same place in both, whatever the two rates are."""
+    config = vocoders.preset(preset)
+    rate = config.output_sample_rate
+    utterance = np.zeros(rate * 2, np.int16)
+    utterance[rate] = 30000
+    corpus = Corpus.from_arrays([utterance], rate, config)
+    random = torch.Generator().manual_seed(0)
+    seen = 0
+    for _ in range(30):
+        source, target = corpus.segments(4, 16, random)
+        for a, b in zip(source, target[:, 0], strict=True):
+            peak = int(b.abs().argmax())
+            if b[peak] < 0.01:
+                continue
+            at = int(a.abs().argmax()) / config.mel.sample_rate - MARGIN / config.mel.frame_rate
+            assert abs(at - peak / rate) < 2 / config.mel.sample_rate
+            seen += 1
+    assert seen > 5
+
+
+def test_every_place_of_a_corpus_is_drawn_and_validation_is_kept_apart(tmp_path):
+    rate = 22050
+    voices = _utterances(rate, count=60, seconds=0.9)
+    soundfile.write(tmp_path / "a.flac", np.concatenate(voices), rate)
+    entries = [{"shard": "a.flac", "start": i * len(voices[0]), "length": len(voices[0])} for i in range(60)]
+    manifest = tmp_path / "a.json"
+    manifest.write_text(json.dumps({"sample_rate": rate, "utterances": entries}))
+    config = vocoders.preset("hifigan-small")
+    train, held = (Corpus.load(manifest, config, part=p) for p in ("train", "validation"))
+    assert (len(train.frames), len(held.frames)) == (58, 2)
+    cut = len(voices[7]) // 256 * 256
+    assert np.array_equal(held.source[:cut].numpy(), voices[7][:cut])
+    starts, _ = train.segments(2000, 16, torch.Generator().manual_seed(0))
+    assert starts.isfinite().all() and len(torch.unique(starts[:, 0])) > 500
+    entries[-1]["length"] += 1
+    manifest.write_text(json.dumps({"sample_rate": rate, "utterances": entries}))
+    with pytest.raises(CorpusError, match="shorter than its manifest"):
+        Corpus.load(manifest, config)
+    with pytest.raises(CorpusError, match="no corpus manifest"):
+        Corpus.load(tmp_path / "none.json", config)
+
+
+def test_the_mel_loss_hears_what_it_should():
+    loss = MultiScaleMelLoss(22050)
+    random = torch.Generator().manual_seed(0)
+    noise = 0.1 * torch.randn(1, 1, 8192, generator=random)
+    assert loss(noise, noise) == 0
+    assert loss(0.5 * noise, noise) == pytest.approx(7 * np.log10(2), rel=0.05)  # 6 dB at each of seven scales
