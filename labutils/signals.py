@@ -16,10 +16,12 @@ __all__ = [
     "loudness",
     "match_loudness",
     "mono",
+    "pair",
     "resample",
 ]
 
 LOUDNESS_BLOCK = 0.4  # seconds, ITU-R BS.1770
+SILENCE = 1e-5  # peak of -100 dB: below one step of 16 bit
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,28 @@ def mono(samples: Any, name: str = "sound") -> np.ndarray:
     if bad:
         raise AudioError(f"{name}: {bad} of {array.size} samples are NaN or infinite")
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def pair(reference: Any, candidate: Any, trim: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Check two sounds (samples,) that are compared sample by sample; float64, equally long.
+
+    Up to `trim` samples (say, one hop) are cut off the end of the longer one.
+
+    Raises AudioError by name, "reference" or "candidate": what `mono` refuses, silence; and lengths
+    that differ by more than `trim`.
+    """
+    reference, candidate = mono(reference, "reference"), mono(candidate, "candidate")
+    if abs(len(reference) - len(candidate)) > trim:
+        raise AudioError(
+            f"reference has {len(reference)} samples, candidate {len(candidate)}; make them equal "
+            f"or pass trim=... to cut that much off the longer one (trim is {trim})"
+        )
+    length = min(len(reference), len(candidate))
+    sounds = {"reference": reference[:length], "candidate": candidate[:length]}
+    for name, samples in sounds.items():
+        if np.abs(samples).max() < SILENCE:
+            raise AudioError(f"{name}: silent, there is nothing to compare")
+    return sounds["reference"].astype(np.float64), sounds["candidate"].astype(np.float64)
 
 
 def decibels(ratio: float) -> float:
