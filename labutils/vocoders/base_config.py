@@ -29,7 +29,7 @@ def _tuples(value: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderConfig(ABC):
-    """What all families share. `sampling_rate` is the output's, in Hz; `mel` is the input."""
+    """What all families share. `sampling_rate` is the output's in Hz; `mel` is the input."""
 
     family: ClassVar[str]
     sampling_rate: int
@@ -46,7 +46,8 @@ class VocoderConfig(ABC):
         if self.mel.sample_rate * self.hop_length != self.sampling_rate * self.mel.hop_length:
             raise ValueError(
                 f"{self.family}: {self.hop_length} samples per frame at {self.sampling_rate} Hz do "
-                f"not keep step with a mel hop of {self.mel.hop_length} at {self.mel.sample_rate} Hz"
+                f"not keep step with mel frames of {self.mel.hop_length} samples at "
+                f"{self.mel.sample_rate} Hz"
             )
 
     @abstractmethod

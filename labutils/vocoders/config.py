@@ -109,8 +109,8 @@ class _UpsamplingConfig(VocoderConfig):
         for rate, kernel in zip(self.upsample_rates, self.upsample_kernel_sizes, strict=True):
             if kernel < rate or (kernel - rate) % 2:
                 raise ValueError(
-                    f"{self.family}: an upsampling kernel of {kernel} at rate {rate} cannot give an "
-                    "exact length; kernel minus rate must be even and not negative"
+                    f"{self.family}: an upsampling kernel of {kernel} at rate {rate} cannot give "
+                    "an exact length; kernel minus rate must be even and not negative"
                 )
         if (
             len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes)

@@ -58,22 +58,30 @@ def speech_like_mel(config: MelConfig, frames: int, *, batch: int = 1, seed: int
 
 @torch.no_grad()
 def _randomise(model: nn.Module, seed: int) -> None:
-    """Weights that keep the variance (He et al. 2015), with residual branches at a third."""
+    """Weights that keep the variance (He et al. 2015), with residual branches at a third.
+
+    Biases and the snakes' parameters differ a little from layer to layer, as in a trained network:
+    equal ones let an export or an engine merge layers, which would flatter the speed.
+    """
     random = torch.Generator().manual_seed(seed)
     last = None
     for name, module in model.named_modules():
-        if not isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-            continue
-        stride = module.stride[0] if isinstance(module, nn.ConvTranspose1d) else 1
-        gain = 0.3 if any(f".{end}." in f".{name}." for end in _RESIDUAL_ENDS) else 1.0
-        gain = gain if name.endswith("shortcut") else gain * math.sqrt(2)
-        std = gain / math.sqrt(module.in_channels * module.kernel_size[0] / stride)
-        module.weight.normal_(0, std, generator=random)
-        if module.bias is not None:
-            module.bias.zero_()
-        last = module
+        if isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
+            stride = module.stride[0] if isinstance(module, nn.ConvTranspose1d) else 1
+            gain = 0.3 if any(f".{end}." in f".{name}." for end in _RESIDUAL_ENDS) else 1.0
+            gain = gain if name.endswith("shortcut") else gain * math.sqrt(2)
+            std = gain / math.sqrt(module.in_channels * module.kernel_size[0] / stride)
+            module.weight.normal_(0, std, generator=random)
+            if module.bias is not None:
+                module.bias.normal_(0, 0.01, generator=random)
+            last = module
+        elif hasattr(module, "alpha"):
+            for parameter in (module.alpha, module.beta):
+                parameter.add_(0.1 * torch.randn(parameter.shape, generator=random))
     # Without a gain at 0 Hz in the last layer the output has no offset; then the level is set.
     last.weight.sub_(last.weight.mean(-1, keepdim=True)).mul_(1e-3)
+    if last.bias is not None:
+        last.bias.zero_()
     level = model(speech_like_mel(model.config.mel, 16, seed=seed)).square().mean().sqrt()
     last.weight.mul_(_LEVEL / level)
 
