@@ -213,7 +213,9 @@ def _read_manifest(path: Path) -> list[SpeechClip]:
         raise AudioError(f"{path}: no such file; the demo clips come with the repository") from None
     except ValueError as error:
         raise AudioError(f"{path}: not JSON ({error})") from error
-    rows = content["clips"] if isinstance(content, dict) else content
+    rows = content.get("clips") if isinstance(content, dict) else None
+    if not isinstance(rows, list):
+        raise AudioError(f'{path}: no list "clips" in it')
     wanted = {f.name for f in fields(SpeechClip)}
     result = []
     for row in rows:

@@ -143,14 +143,14 @@ def mel_picture(
     fmax = config.highest
     centres = librosa.mel_frequencies(config.n_mels + 2, fmin=config.fmin, fmax=fmax)
     hertz = [f for f in (0, 500, 1000, 2000, 4000, 8000, 16000) if config.fmin <= f <= fmax]
-    heights = np.interp(hertz, centres, np.arange(config.n_mels + 2) - 0.5).clip(0)
+    heights = np.interp(hertz, centres, np.arange(config.n_mels + 2) - 0.5)
     with _canvas(ax, (WIDTH, 3.2)) as canvas:
         image = canvas.imshow(
             log_mel, origin="lower", aspect="auto", cmap=COLOUR_MAP, vmin=low, vmax=high,
             extent=(0, seconds, 0, config.n_mels), interpolation="nearest",
         )  # fmt: skip
         canvas.set(xlabel="time (s)", ylabel="mel band (kHz)")
-        canvas.set_yticks(heights, [f"{f / 1000:g}" for f in hertz])
+        canvas.set_yticks(heights.clip(0, config.n_mels), [f"{f / 1000:g}" for f in hertz])
         canvas.set_title(title)
         canvas.grid(False)
         canvas.figure.colorbar(image, ax=canvas, label=f"{config.log} mel", pad=0.01)

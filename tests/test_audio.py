@@ -208,6 +208,21 @@ def test_a_bad_manifest_is_refused(tmp_path, manifest):
     manifest.write_text(json.dumps(rows))
     with pytest.raises(AudioError, match="clip 'flite-en': .*licence"):
         audio.clips(manifest=manifest)
+    manifest.write_text("[]")
+    with pytest.raises(AudioError, match='no list "clips"'):
+        audio.clips(manifest=manifest)
     manifest.write_text("{")
     with pytest.raises(AudioError, match="not JSON"):
         audio.clips(manifest=manifest)
+
+
+@pytest.mark.parametrize("found", audio.clips(), ids=lambda c: c.name)
+def test_the_clips_are_what_the_manifest_says(found):
+    samples, rate = audio.load(found.path)
+    assert rate == found.sample_rate and len(samples) / rate == pytest.approx(
+        found.seconds, abs=0.01
+    )
+    assert 0.1 < np.abs(samples).max() <= 1.0
+    power = np.abs(np.fft.rfft(samples)) ** 2
+    share = power[np.fft.rfftfreq(len(samples), 1 / rate) > 16000].sum() / power.sum()
+    assert share > 1e-7 if found.full_band else share == 0  # 24 kHz and less hold nothing there
