@@ -1,37 +1,31 @@
-"""What a piece of code is made of: hashes that change with its meaning, not with its comments, docstrings or layout,
-and the modules of this package that a notebook's cells use."""
+"""The sources of a notebook: a hash of its cells, and the modules of labutils that they use."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from labutils import ROOT
+from labutils.fingerprint import SourceError, fingerprint_text
 
-__all__ = ["canonical", "module_file", "source_hash", "used_modules"]
-
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+__all__ = ["cells_hash", "module_file", "used_modules"]
 
 
-def canonical(source: str) -> str:
-    """The syntax tree of `source` as text, without comments, docstrings and layout; the same on every Python version.
+def cells_hash(cells: Iterable[str]) -> str:
+    """16 hexadecimal digits for code cells; comments and layout do not count.
 
-    `ast.dump` would not do: its text differs between Python versions. Lines for IPython (`%magic`, `!command`) are
-    read as IPython reads them. Text that is no Python at all stands for itself.
+    Lines for IPython (`%magic`, `!command`) are read as IPython reads them. A cell that is no
+    Python at all counts as text.
     """
-    try:
-        return repr(_plain(_parse(source)))
-    except SyntaxError:
-        return source
-
-
-def source_hash(*sources: str) -> str:
-    """16 hexadecimal digits that stay the same as long as no source changes its meaning."""
     digest = hashlib.sha256()
-    for source in sources:
-        digest.update(canonical(source).encode() + b"\0")
+    for cell in cells:
+        try:
+            text = fingerprint_text(_python(cell), "a cell")
+        except SourceError:
+            text = cell
+        digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -47,13 +41,14 @@ def module_file(dotted: str, root: Path = ROOT) -> Path | None:
 def used_modules(sources: Iterable[str], package: str = "labutils", root: Path = ROOT) -> set[str]:
     """Dotted names of the modules in `package` whose names the sources use directly.
 
-    A name that a package only passes on is followed to the module that defines it, and a package counts only where a
-    name of its own is used, so that a new file in `labutils/checks` leaves the notebooks of the others as they are.
+    A name that a package only passes on is followed to the module that defines it, and a package
+    counts only where a name of its own is used: a new file in `labutils/checks` leaves the
+    notebooks of the others as they are.
     """
     trees = []
     for source in sources:
         try:
-            trees.append(_parse(source))
+            trees.append(ast.parse(_python(source)))
         except SyntaxError:
             continue
     nodes = [node for tree in trees for node in ast.walk(tree)]
@@ -77,32 +72,15 @@ def used_modules(sources: Iterable[str], package: str = "labutils", root: Path =
     return {name for name in found if name}
 
 
-def _parse(source: str) -> ast.Module:
+def _python(cell: str) -> str:
+    """A cell as plain Python: magics become calls."""
     try:
-        return ast.parse(source)
+        ast.parse(cell)
     except SyntaxError:
         from IPython.core.inputtransformer2 import TransformerManager
 
-        return ast.parse(TransformerManager().transform_cell(source))
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, ast.Constant):
-        return ("Constant", type(value.value).__name__, repr(value.value))
-    if isinstance(value, ast.AST):
-        return (type(value).__name__, *_fields(value))
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return repr(value)
-
-
-def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """Fields that are set: newer Pythons add fields, which are empty in older code."""
-    for name, value in ast.iter_fields(node):
-        if name == "body" and isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
-            value = value[1:]
-        if value is not None and value != []:
-            yield name, _plain(value)
+        return TransformerManager().transform_cell(cell)
+    return cell
 
 
 def _chain(node: ast.expr) -> list[str] | None:
@@ -115,7 +93,7 @@ def _chain(node: ast.expr) -> list[str] | None:
 
 
 def _definer(dotted: str, root: Path) -> str | None:
-    """The module that defines `dotted`; None for a bare package, or a name that nothing here defines."""
+    """The module that defines `dotted`; None for a bare package or a name of nothing here."""
     parts = dotted.split(".")
     for depth in range(len(parts), 0, -1):
         module = ".".join(parts[:depth])
@@ -131,11 +109,14 @@ def _definer(dotted: str, root: Path) -> str | None:
 
 
 def _passed_on(init: Path, package: str, name: str, root: Path) -> str | None:
+    """Where `name` comes from if the package's __init__ imports it; else the package itself."""
     for node in ast.walk(ast.parse(init.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            origin = ".".join([*above, *([node.module] if node.module else [])])
-            for item in node.names:
-                if (item.asname or item.name) == name and f"{origin}.{item.name}" != f"{package}.{name}":
-                    return _definer(f"{origin}.{item.name}", root)
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        parents = package.split(".")
+        above = parents[: len(parents) - node.level + 1] if node.level else []
+        origin = ".".join([*above, *([node.module] if node.module else [])])
+        for item in node.names:
+            if (item.asname or item.name) == name and origin != package:
+                return _definer(f"{origin}.{item.name}", root)
     return package

@@ -1,8 +1,8 @@
 """The saved notebooks: run them in place, make a book of them, find outputs that are out of date.
 
-    python -m labutils.workbook run [01 02 ...]     every notebook, or those whose numbers are given
-    python -m labutils.workbook book [01 ...]       the same into HTML with sound, in book/
-    python -m labutils.workbook check [01 ...]      what is wrong with the saved outputs
+python -m labutils.workbook run [01 02 ...]     every notebook, or those whose numbers are given
+python -m labutils.workbook book [01 ...]       the same into HTML with sound, in book/
+python -m labutils.workbook check [01 ...]      what is wrong with the saved outputs
 """
 
 from __future__ import annotations
@@ -14,85 +14,68 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
 from labutils import ROOT
-from labutils.sources import module_file, source_hash, used_modules
+from labutils.embedded_sound import holds_sound, strip_sound
+from labutils.fingerprint import fingerprint_text
+from labutils.sources import cells_hash, module_file, used_modules
 
 __all__ = [
     "NOTEBOOKS",
-    "SOUND_NOTE",
     "book",
     "main",
     "problems",
     "run",
     "select",
     "source_hashes",
-    "strip_sound",
 ]
 
 NOTEBOOKS = ROOT / "notebooks"
-SOUND_NOTE = "sound left out of the saved notebook: run this cell to hear it"
 LARGEST = 1_500_000  # bytes of one saved notebook
 CELL_TIMEOUT = 3600  # seconds
-
-_NOTE_HTML = f"<em>{SOUND_NOTE}</em>"
-_AUDIO_ELEMENT = re.compile(r"<audio\b(?:(?!</audio>).)*?data:audio/(?:(?!</audio>).)*</audio>", re.S | re.I)
-_AUDIO_URI = re.compile(r"data:audio/[\w.+-]+(?:;[\w=.+-]+)*,[A-Za-z0-9+/=%_-]*", re.I)
-# A WAV file in base64 without a data URI, as a script would hold it: "RIFF....WAVE".
-_WAV_BASE64 = re.compile(r"UklGR[A-Za-z0-9+/]{7}QVZF")
 
 log = logging.getLogger(__name__)
 
 
 def select(names: Sequence[str] = (), folder: Path = NOTEBOOKS) -> list[Path]:
-    """Notebooks in their order; `names` are numbers ("01"), names or paths. ValueError for one that is not there."""
+    """Notebooks in their order; `names` are numbers ("01"), names or paths.
+
+    Raises ValueError for one that is not there.
+    """
     every = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
     if not names:
         return every
     chosen = []
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
-        found = [path for path in every if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)]
+        found = [
+            path for path in every if path.stem == stem or path.stem.split("_")[0] == stem.zfill(2)
+        ]
         if not found:
-            raise ValueError(f"no notebook {name!r}; there are: {', '.join(path.stem for path in every)}")
+            raise ValueError(
+                f"no notebook {name!r}; there are: {', '.join(path.stem for path in every)}"
+            )
         chosen += found
     return chosen
 
 
 def source_hashes(notebook: NotebookNode, root: Path = ROOT) -> dict[str, str]:
-    """What the outputs depend on: a hash of the code cells, and one of each module of labutils that they use."""
+    """What the outputs depend on: a hash of the code cells, and one of each module they use."""
     cells = [cell.source for cell in _code_cells(notebook)]
-    hashes = {"cells": source_hash(*cells)}
+    hashes = {"cells": cells_hash(cells)}
     for module in sorted(used_modules(cells, root=root)):
-        hashes[module] = source_hash(module_file(module, root).read_text(encoding="utf-8"))
+        source = module_file(module, root).read_text(encoding="utf-8")
+        hashes[module] = fingerprint_text(source, module)
     return hashes
 
 
-def strip_sound(notebook: NotebookNode) -> int:
-    """Put a visible note in place of every embedded sound, in the notebook itself; return how many there were."""
-    count = 0
-    for cell in _code_cells(notebook):
-        for output in cell.outputs:
-            data = output.get("data", {})
-            for mime in [mime for mime in data if mime.startswith("audio/")]:
-                del data[mime]
-                data["text/html"] = data.get("text/html", "") + _NOTE_HTML
-                count += 1
-            for mime, value in list(data.items()):
-                if isinstance(value, str) and "data:audio/" in value:
-                    value, elements = _AUDIO_ELEMENT.subn(_NOTE_HTML, value)
-                    data[mime], others = _AUDIO_URI.subn(f"about:blank#{SOUND_NOTE.replace(' ', '-')}", value)
-                    count += elements + others
-    return count
-
-
 def problems(path: Path, root: Path = ROOT) -> list[str]:
-    """What is wrong with the saved outputs of a notebook, one line each; empty when they are up to date."""
+    """What is wrong with the saved outputs of a notebook, one line each; empty if up to date."""
     found = []
     if (size := path.stat().st_size) > LARGEST:
         found.append(f"{size / 1e6:.1f} MB; at most {LARGEST / 1e6:.1f} MB may be saved")
@@ -100,19 +83,26 @@ def problems(path: Path, root: Path = ROOT) -> list[str]:
     code = _code_cells(notebook)
     never = [cell for cell in code if cell.execution_count is None]
     if never:
-        found.append(f"{len(never)} of {len(code)} code cells were never run, the first: {_first_line(never[0])}")
+        found.append(
+            f"{len(never)} of {len(code)} code cells were never run, "
+            f"the first: {_first_line(never[0])}"
+        )
     for cell in code:
         for output in cell.outputs:
             if output.output_type == "error":
-                found.append(f"an error is saved: {output.ename}: {output.evalue} in: {_first_line(cell)}")
-    if any(_holds_sound(text) for text in _texts([cell.outputs for cell in code] + [notebook.metadata])):
+                found.append(
+                    f"an error is saved: {output.ename}: {output.evalue} in: {_first_line(cell)}"
+                )
+    if holds_sound(notebook):
         found.append("holds embedded sound")
     saved = notebook.metadata.get("workbook", {}).get("sources")
     if saved is None:
         found.append("holds no hash of its sources")
     else:
         now = source_hashes(notebook, root)
-        changed = sorted(name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name))
+        changed = sorted(
+            name for name in saved.keys() | now.keys() if saved.get(name) != now.get(name)
+        )
         if changed:
             found.append(f"changed since it was run: {', '.join(changed)}")
     number = path.name.split("_")[0]
@@ -154,10 +144,14 @@ def book(paths: Sequence[Path], folder: Path) -> Path:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit status: 0, or 1 where something failed or is out of date."""
-    parser = argparse.ArgumentParser(prog="python -m labutils.workbook", description="The saved notebooks.")
+    """The command line; returns 0, or 1 where something failed or is out of date."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labutils.workbook", description="The saved notebooks."
+    )
     parser.add_argument("task", choices=("run", "book", "check"))
-    parser.add_argument("names", nargs="*", metavar="NN", help="numbers of notebooks; all without any")
+    parser.add_argument(
+        "names", nargs="*", metavar="NN", help="numbers of notebooks; all without any"
+    )
     parser.add_argument("--folder", type=Path, default=NOTEBOOKS, help="where the notebooks are")
     parser.add_argument("--book", type=Path, default=ROOT / "book", help="where the HTML pages go")
     options = parser.parse_args(arguments)
@@ -223,23 +217,6 @@ def _first_line(cell: NotebookNode) -> str:
 def _title(notebook: NotebookNode) -> str:
     lines = notebook.cells[0].source.splitlines() if notebook.cells else []
     return lines[0].lstrip("# ").strip() if lines else ""
-
-
-def _texts(value: object) -> Iterator[str]:
-    """Every string in nested lists and mappings, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
-def _holds_sound(text: str) -> bool:
-    return text.startswith("audio/") or "data:audio/" in text or bool(_WAV_BASE64.search(text))
 
 
 def _write(path: Path, text: str) -> None:
