@@ -1,4 +1,4 @@
-"""The survey of a machine: a table of what is there, what is missing, and what to do about it."""
+"""Rows of the survey: how each part of a machine is found, and what to do where it is missing."""
 
 import os
 import platform
@@ -6,12 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from labutils import machine, tables
+from labutils import machine
 from labutils.packages import (
-    PACKAGES,
     Package,
     package_folder,
     release_parts,
@@ -20,14 +18,10 @@ from labutils.packages import (
     version_of,
 )
 
-__all__ = ["Capability", "Survey", "survey"]
+__all__ = ["HARDWARE", "TOOLS", "Capability", "gpu_names", "package_row"]
 
 # Oldest driver for each major CUDA version (NVIDIA, "CUDA Compatibility", minor versions).
 _OLDEST_DRIVER = {11: "450", 12: "525", 13: "580"}
-_NO_GPU = (
-    "Every notebook runs on the processor; a cell that needs a GPU shows figures recorded on a "
-    "named GPU, with date and versions."
-)
 
 
 @dataclass(frozen=True)
@@ -44,82 +38,10 @@ class Capability:
     fix: str = ""
     state: str = "ok"
     matters: bool = True
+    is_package: bool = False
 
 
-@dataclass(frozen=True)
-class Survey:
-    """The survey's rows, iterable and by name: `survey()["tensorrt"].found`."""
-
-    rows: tuple[Capability, ...]
-    verdict: str
-    kind: str
-
-    def __iter__(self) -> Iterator[Capability]:
-        return iter(self.rows)
-
-    def __getitem__(self, name: str) -> Capability:
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise KeyError(f"{name}; rows are: {', '.join(row.name for row in self.rows)}")
-
-    def __repr__(self) -> str:
-        rows = [
-            {"": row.name, "found": row.found, "state": row.state, "needed for": row.needed_for,
-             "what to do": row.fix}
-            for row in self.rows
-        ]  # fmt: skip
-        return f"{self.verdict}\n\n{tables.text_table(rows)}".replace("`", "")
-
-    def _repr_html_(self) -> str:
-        kinds = {"ok": "good", "missing": "warn", "too old": "bad"}
-        rows = [
-            {
-                "part": row.name,
-                "state": tables.badge(row.state, kinds[row.state] if row.matters else "quiet"),
-                "found": row.found,
-                "needed for": row.needed_for,
-                "what to do": row.fix,
-            }
-            for row in self.rows
-        ]
-        top = tables.strip([("this machine", self.kind)], self.verdict)
-        note = (
-            "Commands are for a terminal in the workbook's folder, with its environment active "
-            "(`source .venv/bin/activate`)."
-        )
-        return (
-            top
-            + tables.table(rows, html_columns=["state"])
-            + f'<div style="opacity: 0.75; padding: 2px 12px">{tables.code(note)}</div>'
-        )
-
-
-def survey() -> Survey:
-    """Look at this machine: hardware, driver, tools and packages, each with what to do about it.
-
-    Takes well under 3 s: nothing heavy is imported. Never raises: what can not be read says so.
-    """
-    try:
-        gpus = _gpu_names()
-    except Exception:
-        gpus = []
-    rows = []
-    for probe in [
-        _cpu, _memory, _python, _gpu, _driver, _torch_cuda, _nvcc, _trtexec, _compiler,
-    ]:  # fmt: skip
-        try:
-            rows.append(probe(gpus))
-        except Exception as error:
-            name = probe.__name__.strip("_")
-            rows.append(Capability(name, None, "", f"could not be read: {error}", "missing"))
-    # hardware, then packages, then tools
-    rows[6:6] = [_package_row(facts, gpus) for facts in PACKAGES]
-    verdict, kind = _verdict(gpus, rows)
-    return Survey(tuple(rows), verdict, kind)
-
-
-def _gpu_names() -> list[str]:
+def gpu_names() -> list[str]:
     """One text a GPU. A torch that is loaded already is asked where nvidia-smi tells nothing."""
     listed = machine.gpus()
     if listed:
@@ -131,19 +53,6 @@ def _gpu_names() -> list[str]:
     if torch is not None and torch.cuda.is_available():
         return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return []
-
-
-def _verdict(gpus: list[str], rows: list[Capability]) -> tuple[str, str]:
-    broken = [row.name for row in rows if row.state != "ok" and row.matters]
-    if not gpus:
-        text, kind = f"No NVIDIA GPU found. {_NO_GPU}", "info"
-    elif machine.hidden_gpus() or torch_cuda() is None or "driver" in broken:
-        text, kind = f"There is an NVIDIA GPU, but torch can not use it yet. {_NO_GPU}", "warn"
-    else:
-        text, kind = f"Cells that need a GPU are measured here, on {gpus[0]}.", "good"
-    if broken:
-        text += f" Look at: {', '.join(broken)}."
-    return text, kind
 
 
 def _cpu(gpus: list[str]) -> Capability:
@@ -252,19 +161,21 @@ def _compiler(gpus: list[str]) -> Capability:
     return Capability("C++ compiler", None, needed, fix, "missing")
 
 
-def _package_row(facts: Package, gpus: list[str]) -> Capability:
+def package_row(facts: Package, gpus: list[str]) -> Capability:
     found = version_of(facts.module)
+    row = Capability(facts.name, found, facts.needed_for, is_package=True)
     fix = f"`{facts.install}`" + (f" ({facts.note})" if facts.note else "")
+    if found is None and facts.gpu_only:
+        fix, state, matters = _only_with_gpu(fix, gpus)
+        return replace(row, fix=fix, state=state, matters=matters)
     if found is None:
-        if facts.gpu_only:
-            return Capability(facts.name, None, facts.needed_for, *_only_with_gpu(fix, gpus))
-        return Capability(facts.name, None, facts.needed_for, fix, "missing")
+        return replace(row, fix=fix, state="missing")
     if facts.minimum and release_parts(found) < release_parts(facts.minimum):
-        fix = f"{facts.minimum} or newer is needed: {fix} --upgrade"
-        return Capability(facts.name, found, facts.needed_for, fix, "too old")
+        fix = f"{facts.minimum} or newer is needed: `{facts.install} --upgrade`"
+        return replace(row, fix=fix, state="too old")
     if facts.module == "onnxruntime":
-        found = f"{found} ({', '.join(_onnxruntime_providers())})"
-    return Capability(facts.name, found, facts.needed_for)
+        return replace(row, found=f"{found} ({', '.join(_onnxruntime_providers())})")
+    return row
 
 
 def _onnxruntime_providers() -> list[str]:
@@ -279,3 +190,8 @@ def _onnxruntime_providers() -> list[str]:
         if any(key in name for name in names)
     ]
     return ["CPU", *listed]
+
+
+# Each is called with the GPUs' names and gives one row.
+HARDWARE = (_cpu, _memory, _python, _gpu, _driver, _torch_cuda)
+TOOLS = (_nvcc, _trtexec, _compiler)

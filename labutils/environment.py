@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from labutils import machine, tables
-from labutils.capabilities import Capability, Survey, survey
+from labutils.capabilities import Capability
 from labutils.packages import Package, package, tool, version_of
+from labutils.survey import Survey, survey
 
 __all__ = [
     "BrokenPackage",

@@ -82,6 +82,7 @@ class Measurement:
         text, badges = self.caption, [("not measured", "quiet")]
         if self.damaged:
             badges = [("record damaged", "bad")]
+            text = text.removeprefix("record damaged: ")
         elif self.available:
             word = "recorded" if self.recorded else "measured here"
             badges = [(word, "info" if self.recorded else "good")]

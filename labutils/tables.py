@@ -29,6 +29,7 @@ _TINTS = {
     "quiet": "rgba(128, 128, 128, 0.12)",
 }
 _LINE = "1px solid rgba(128, 128, 128, 0.35)"
+_NOWRAP = "; white-space: nowrap"
 _MISSING = "\N{EN DASH}"
 
 
@@ -46,10 +47,13 @@ def badge(text: str, kind: str = "quiet") -> str:
 
 
 def strip(badges: Sequence[tuple[str, str]], text: str, note: str = "") -> str:
-    """One line of HTML: badges [(word, kind), ...], a text, and a quieter note after it."""
+    """HTML of badges [(word, kind), ...] and a text, with a quieter note on a line of its own.
+
+    The last badge's kind colours the strip.
+    """
     marks = " ".join(badge(word, kind) for word, kind in badges)
-    kind = badges[0][1] if badges else "quiet"
-    tail = f'<span style="opacity: 0.75"> {code(note)}</span>' if note else ""
+    kind = badges[-1][1] if badges else "quiet"
+    tail = f'<div style="opacity: 0.75">{code(note)}</div>' if note else ""
     return (
         f'<div style="border-left: 4px solid {_COLOURS[kind]}; background-color: {_TINTS[kind]}; '
         f'padding: 5px 10px; margin: 4px 0; line-height: 1.6">{marks} {code(text)}{tail}</div>'
@@ -147,7 +151,8 @@ def table(
     body = []
     for row in cells:
         tds = "".join(
-            f'<td style="{base}; text-align: {side}">{cell if name in raw else code(cell)}</td>'
+            f'<td style="{base}; text-align: {side}{_NOWRAP if len(cell) <= 24 else ""}">'
+            f"{cell if name in raw else code(cell)}</td>"
             for name, cell, side in zip(names, row, sides, strict=True)
         )
         body.append(f"<tr>{tds}</tr>")

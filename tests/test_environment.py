@@ -8,6 +8,7 @@ import types
 import pytest
 
 from labutils import capabilities, environment, machine, packages, tables
+from labutils import survey as survey_module
 
 
 @pytest.fixture
@@ -28,12 +29,13 @@ def as_gpu_machine(monkeypatch, *, driver="580.65", cuda="13.0", torch_cuda="13.
     monkeypatch.setattr(machine, "gpus", lambda: [gpu] * count)
     monkeypatch.setattr(machine, "driver_cuda", lambda: cuda)
     monkeypatch.setattr(machine, "hidden_gpus", lambda: False)
-    monkeypatch.setattr(capabilities, "torch_cuda", lambda: torch_cuda)
+    for module in (capabilities, survey_module):
+        monkeypatch.setattr(module, "torch_cuda", lambda: torch_cuda)
 
 
 def as_machine_without_gpu(monkeypatch):
     monkeypatch.setattr(machine, "gpus", lambda: [])
-    monkeypatch.setattr(capabilities, "_gpu_names", lambda: [])
+    monkeypatch.setattr(survey_module, "gpu_names", lambda: [])
     monkeypatch.setattr(capabilities, "torch_cuda", lambda: None)
 
 
@@ -111,7 +113,9 @@ def test_old_package_is_too_old(monkeypatch):
         capabilities, "version_of", lambda name: "2.9.1+cu128" if name == "torch" else "99"
     )
     row = environment.survey()["torch"]
-    assert row.state == "too old" and "2.11" in row.fix
+    assert row.state == "too old" and "2.11" in row.fix and "--upgrade" in row.fix
+    html = environment.survey()._repr_html_()
+    assert "2.9.1+cu128" in html and "too old" in html
 
 
 def test_survey_never_raises(monkeypatch):
@@ -128,7 +132,9 @@ def test_survey_never_raises(monkeypatch):
 def test_survey_as_html_and_text(monkeypatch):
     as_machine_without_gpu(monkeypatch)
     html = environment.survey()._repr_html_()
-    assert html.count("<tr>") == len(environment.survey().rows) + 1
+    for name in ("CPU", "GPU", "torch", "onnxsim", "trtexec"):
+        assert name in html and name in repr(environment.survey())
+    assert html.count("<tr>") < len(environment.survey().rows)  # packages that are fine share one
     assert "<style" not in html and "var(" not in html  # both are removed from untrusted outputs
     assert "<code>" in html and "`" not in html
     text = repr(environment.survey())
