@@ -229,8 +229,8 @@ def test_sound_is_replaced_wherever_it_stands_and_pictures_stay():
     picture = '<img src="data:image/png;base64,iVBORw0KGgo=">'
     grid = (
         f'<div>{picture}<audio controls src="data:audio/wav;base64,UklG"></audio>'
-        '<audio controls>\n<source src="data:audio/flac;rate=1;base64,ZkxhQw==" type="audio/flac"/>\n'
-        "</audio>"
+        '<audio controls>\n<source src="data:audio/flac;rate=1;base64,ZkxhQw==" type="audio/flac"/>'
+        "\n</audio>"
         '<a href="data:audio/wav;base64,UklG">save</a></div>'
     )
     outputs = [
