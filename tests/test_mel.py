@@ -15,7 +15,7 @@ FRONT_ENDS = sorted(set(PRESETS) - {"hifigan-v2", "hifigan-v3", "hifigan-small"}
 
 
 def signal(rate: int, seconds: float = 0.4) -> np.ndarray:
-    """A tone that rises, then noise so quiet that the epsilon and the floor matter, then silence."""
+    """A rising tone, then noise so quiet that epsilon and floor matter, then silence."""
     time = np.arange(int(rate * seconds)) / rate
     x = 0.3 * np.sin(2 * np.pi * (200 + 3000 * time) * time)
     noise = np.random.default_rng(0).standard_normal(len(x))
@@ -25,7 +25,7 @@ def signal(rate: int, seconds: float = 0.4) -> np.ndarray:
 
 
 def independent(x: np.ndarray, c: MelConfig) -> np.ndarray:
-    """The front end in numpy: frames by hand, scipy's window, numpy's transform, librosa's filters."""
+    """Frames by hand, scipy's window, numpy's transform, librosa's filters."""
     pad = (c.n_fft - c.hop_length) // 2
     x = np.pad(x, pad, mode="reflect")
     starts = range(0, len(x) - c.n_fft + 1, c.hop_length)
@@ -72,7 +72,9 @@ def test_equals_an_independent_computation(name):
     assert np.abs(single[0].numpy() - theirs).max() < 5e-3  # rounding near the floor
 
 
-@pytest.mark.parametrize("field, value", [("magnitude_epsilon", 1e-8), ("log", "log10"), ("fmax", 11025.0)])
+@pytest.mark.parametrize(
+    "field, value", [("magnitude_epsilon", 1e-8), ("log", "log10"), ("fmax", 11025.0)]
+)
 def test_each_setting_is_heard(field, value):
     c = preset("hifigan-v1").mel
     x = torch.from_numpy(signal(c.sample_rate))

@@ -88,7 +88,7 @@ def load(name: str, checkpoint: str | Path | None = None) -> nn.Module:
     if not path.exists():
         shipped = [n for n in PRESETS if (DATA / "checkpoints" / f"{n}.safetensors").exists()]
         raise CheckpointError(
-            f"no trained {name} is shipped (but {', '.join(shipped) or 'none'}): "
+            f"no trained {name} is shipped (shipped: {', '.join(shipped) or 'none'}): "
             "pass the authors' file as checkpoint, or measure speed only with "
             f"vocoders.create({name!r})"
         )
@@ -145,8 +145,11 @@ def _stored_config(path: Path, header: dict[str, Any]) -> VocoderConfig:
 def _difference(stored: VocoderConfig, wanted: VocoderConfig) -> str:
     if stored.family != wanted.family:
         return f"it is a {_NAMES[stored.family]}, not a {_NAMES[wanted.family]}"
-    a, b = json.loads(stored.to_json()), json.loads(wanted.to_json())
-    return ", ".join(f"{key} is {a[key]}, not {b[key]}" for key in a if a[key] != b[key])
+    a, b = (json.loads(config.to_json()) for config in (stored, wanted))
+    for settings in (a, b):
+        settings |= {f"mel {key}": value for key, value in settings.pop("mel").items()}
+    differ = [f"{key} is {a[key]}, not {b[key]}" for key in a if a[key] != b[key]]
+    return _some(differ)
 
 
 def _spelling(key: str) -> str:
@@ -167,8 +170,8 @@ def _official(path: Path, content: dict[str, Any]) -> dict[str, Tensor]:
     for key, value in content.items():
         if not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path.name} holds no state dict: {key!r} is a {type(value).__name__}, "
-                "not a tensor"
+                f"{path.name} holds no state dict: {key!r} is of type "
+                f"{type(value).__name__}, not a tensor"
             )
         if not value.is_floating_point():
             raise CheckpointError(f"{path.name}: {key} is {value.dtype}, not floating point")
@@ -199,8 +202,12 @@ def _check(
         raise CheckpointError(f"{path.name} is no vocoder known here: it holds {_some(extra)}")
     if (family not in (None, config.family)) or fits:
         what = fits[0] if fits else f"a {_NAMES[family]}"
+        asked = next(
+            (name for name, known in PRESETS.items() if known == config),
+            f"the {_NAMES[config.family]} asked for",
+        )
         raise CheckpointError(
-            f"{path.name} looks like {what}, not like the {_NAMES[config.family]} asked for"
+            f"{path.name} looks like {what}, not like {asked}"
             + (f": load it as {fits[0]!r}" if fits else "")
         )
     if missing:
