@@ -122,8 +122,9 @@ def mel_picture(
     *,
     limits: tuple[float, float] | None = None,
 ) -> Any:
-    """Draw a log mel spectrogram (n_mels, frames) of a MelConfig: a Picture, or `ax` if given.
+    """Draw a log mel spectrogram of a MelConfig: a Picture, or `ax` if given.
 
+    `log_mel`: (n_mels, frames), or (1, n_mels, frames) as `MelSpectrogram` gives it for one sound.
     The colours show the values themselves (`config.log`: ln or log10), over `limits`, else from the
     lowest to the highest: a mel made for another vocoder is seen to lie elsewhere.
 
@@ -134,6 +135,8 @@ def mel_picture(
     if hasattr(log_mel, "detach"):
         log_mel = log_mel.detach().cpu().float().numpy()
     log_mel = np.asarray(log_mel)
+    if log_mel.ndim == 3 and log_mel.shape[0] == 1:
+        log_mel = log_mel[0]
     if log_mel.ndim != 2 or log_mel.shape[0] != config.n_mels or log_mel.shape[1] == 0:
         raise AudioError(f"mel of shape {log_mel.shape}; give ({config.n_mels}, frames)")
     if not np.isfinite(log_mel).all():

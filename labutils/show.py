@@ -13,18 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from labutils.figures import COLOUR_MAP, COLOURS, STYLE, Picture, picture, use_style
+from labutils.figures import COLOURS, STYLE, Picture, picture, use_style
 from labutils.plots import (
-    RANGE_DB,
     check_sounds,
     compare_spectrograms,
-    magnitudes,
     mel_picture,
-    relative_db,
     spectrogram,
     waveform,
 )
 from labutils.signals import AudioError, common_gain, decibels
+from labutils.thumbnails import thumbnails
 
 __all__ = [
     "COLOURS",
@@ -46,7 +44,6 @@ DARK = ", ".join(
     f"{theme} .lab-players audio" for theme in ('[data-jp-theme-light="false"]', ".vscode-dark")
 )
 DARK += " {color-scheme:dark}"
-THUMBNAIL = (520, 128)  # pixels
 # Starting one sound stops the others: two at once cannot be compared.
 ONE_AT_A_TIME = "for(const a of document.querySelectorAll('audio')){if(a!==this){a.pause()}}"
 
@@ -108,7 +105,7 @@ def players(
     if max_seconds is not None:
         checked = {t: (s[: max(1, round(max_seconds * r))], r) for t, (s, r) in checked.items()}
     lowered = common_gain(samples * gain for samples, _ in checked.values())
-    pictures = _thumbnails(checked, fmax) if spectrograms else {}
+    pictures, footer = thumbnails(checked, fmax) if spectrograms else ({}, [])
     columns = columns or {1: 1 if spectrograms else 2, 2: 2, 4: 2}.get(len(checked), 3)
     figures = []
     for title, (samples, rate) in checked.items():
@@ -122,7 +119,6 @@ def players(
         ]
         uri = _wav_uri(samples * (gain * lowered), rate)
         figures.append(_figure(title, lines, pictures.get(title, ""), uri, columns))
-    footer = [_scale()] if spectrograms else []
     if lowered < 1:
         drop = f"turned down by {-decibels(lowered):.1f} dB"
         footer.append(
@@ -160,71 +156,9 @@ def _small(content: str) -> str:
     return f'<div style="font-size:0.86em;opacity:0.8;line-height:1.4">{content}</div>'
 
 
-def _scale() -> str:
-    """The colour scale of the small spectrograms, as one line."""
-    from matplotlib import colormaps
-
-    steps = (colormaps[COLOUR_MAP](np.linspace(0, 1, 7))[:, :3] * 255).round().astype(int)
-    strip = ",".join(f"rgb({r},{g},{b})" for r, g, b in steps)
-    return (
-        f"Colour: -{RANGE_DB:.0f} dB "
-        f'<span style="display:inline-block;width:90px;height:9px;border-radius:2px;'
-        f'background-image:linear-gradient(to right,{strip})"></span> '
-        "0 dB, the loudest point of all. Grey: beyond the end of a sound or half its sample rate."
-    )
-
-
 def _wav_uri(samples: np.ndarray, sample_rate: int) -> str:
     import soundfile
 
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, sample_rate, format="WAV", subtype="PCM_16")
     return f"data:audio/wav;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _thumbnails(sounds: dict[str, tuple[np.ndarray, int]], fmax: float | None) -> dict[str, str]:
-    """A small spectrogram of each sound as HTML, all with the same axes and 0 dB."""
-    spectra = {t: magnitudes(s, r, columns=THUMBNAIL[0]) for t, (s, r) in sounds.items()}
-    reference = max(float(m.max()) for m in spectra.values())
-    fmax = fmax or max(rate for _, rate in sounds.values()) / 2
-    longest = max(len(samples) / rate for samples, rate in sounds.values())
-    return {
-        title: _thumbnail(title, relative_db(spectra[title], reference), sound, fmax, longest)
-        for title, sound in sounds.items()
-    }
-
-
-def _thumbnail(title, level_db, sound, fmax, longest):
-    """One picture; its axes are text of the page, which follows the theme."""
-    from matplotlib import colormaps
-    from PIL import Image
-
-    samples, rate = sound
-    width, height = THUMBNAIL
-    colours = (colormaps[COLOUR_MAP](1 + level_db[::-1] / RANGE_DB)[..., :3] * 255).round()
-    whole = Image.fromarray(colours.astype(np.uint8))
-    # Where the sound ends before the others do, or its rate ends below fmax, the ground is grey.
-    wide = max(1, round(width * len(samples) / rate / longest))
-    bins, part = whole.height, min(1.0, fmax / (rate / 2))
-    box = (0, bins * (1 - part), whole.width, bins)
-    tall = max(1, round(height * min(1.0, rate / 2 / fmax)))
-    canvas = Image.new("RGBA", (width, height), (128, 128, 128, 70))
-    canvas.paste(whole.resize((wide, tall), Image.Resampling.BOX, box=box), (0, height - tall))
-    buffer = io.BytesIO()
-    canvas.save(buffer, format="webp", quality=75)
-    uri = f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    alt = escape(
-        f"Spectrogram of {title}, 0 to {longest:.1f} s, 0 to {fmax / 1000:g} kHz", quote=True
-    )
-    tick = "font-size:0.8em;opacity:0.8;line-height:1"
-    row = f"display:flex;justify-content:space-between;{tick}"
-    return (
-        '<div style="display:flex">'
-        f'<div style="{row};flex-direction:column;text-align:right;width:34px;padding-right:5px;'
-        'box-sizing:border-box">'
-        f"<span>{fmax / 1000:.3g}</span><span>kHz</span><span>0</span></div>"
-        f'<img alt="{alt}" src="{uri}" style="flex:1 1 0;min-width:0;width:100%;height:110px;'
-        'margin:0;border-radius:2px"></div>'
-        f'<div style="{row};padding:3px 0 4px 34px"><span>0 s</span>'
-        f"<span>{longest:.1f} s</span></div>"
-    )

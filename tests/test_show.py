@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from labutils import mel, plots, show
+from labutils import mel, plots, show, thumbnails
 from labutils.signals import AudioError
 
 RATE = 16000
@@ -92,8 +92,10 @@ def test_thumbnails_share_axes_and_zero_db():
     markup = show.players(
         {"l": (long, RATE), "s": (short, 2 * RATE)}, spectrograms=True
     )._repr_html_()
+    assert "Grey: beyond" in markup
+    assert "Grey" not in show.player(long, RATE, spectrograms=True)._repr_html_()
     first, second = images(markup)
-    assert first.size == second.size == show.THUMBNAIL
+    assert first.size == second.size == thumbnails.SIZE
     assert len(set(re.findall(r"0 to [\d.]+ s, 0 to [\d.]+ kHz", markup))) == 1
     loud, soft = np.asarray(first.convert("RGBA")), np.asarray(second.convert("RGBA"))
     assert loud[10, 200, 3] < 128 < loud[100, 200, 3]  # above 8 kHz: no data, the page shows
@@ -208,6 +210,9 @@ def test_mel_picture_shows_values_and_refuses_another_mel():
     assert labels["1"] == pytest.approx(np.interp(1000, centres, np.arange(80) + 0.5))
     assert labels["8"] == pytest.approx(80)
     assert ax.get_ylim() == (0, 80)
+    assert show.mel_picture(values[None], config).axes[0].images[0].get_array().shape == (80, 30)
+    with pytest.raises(AudioError, match=r"mel of shape \(2, 80, 30\)"):
+        show.mel_picture(np.stack([values, values]), config)
     with pytest.raises(AudioError, match=r"mel of shape \(30, 80\); give \(80, frames\)"):
         show.mel_picture(values.T, config)
     with pytest.raises(AudioError, match="NaN"):
