@@ -78,7 +78,7 @@ def _python(gpus: list[str]) -> Capability:
 
 
 def _gpu(gpus: list[str]) -> Capability:
-    needed = "measuring in notebooks 02 to 13, 15, 16"
+    needed = "notebooks 02 to 13, 15, 16"
     if not gpus:
         return Capability(
             "GPU", None, needed, "nothing: recorded figures are shown", "missing", matters=False
@@ -118,19 +118,14 @@ def _torch_cuda(gpus: list[str]) -> Capability:
         f"this torch is a CPU build: `pip install --force-reinstall torch=={release}` "
         "from an index with CUDA builds"
     )
-    return Capability("CUDA of torch", None, needed, *_only_with_gpu(fix, gpus))
-
-
-def _only_with_gpu(fix: str, gpus: list[str]) -> tuple[str, str, bool]:
-    """fix, state, matters of a missing part that does nothing without a GPU."""
-    return (fix, "missing", True) if gpus else (f"with an NVIDIA GPU: {fix}", "missing", False)
+    return Capability("CUDA of torch", None, needed, fix, "missing", matters=bool(gpus))
 
 
 def _nvcc(gpus: list[str]) -> Capability:
     path, needed = tool("nvcc"), "notebook 12 (plugin); building pycuda"
     if path is None:
         fix = "install the CUDA Toolkit, or `conda install -c conda-forge cuda-nvcc`"
-        return Capability("nvcc", None, needed, *_only_with_gpu(fix, gpus))
+        return Capability("nvcc", None, needed, fix, "missing", matters=bool(gpus))
     try:
         text = subprocess.run(
             [path, "--version"], capture_output=True, text=True, timeout=5, check=True
@@ -146,10 +141,10 @@ def _trtexec(gpus: list[str]) -> Capability:
     if path:
         return Capability("trtexec", str(path), needed)
     fix = (
-        "in no pip wheel: `apt install libnvinfer-bin` or NVIDIA's tar archive; notebook 05 works "
-        "without it through `python -m labutils.trt.trtexec`"
+        "in no pip wheel: `apt install libnvinfer-bin`, or NVIDIA's tar archive; "
+        "`python -m labutils.trt.trtexec` stands in for it"
     )
-    return replace(Capability("trtexec", None, needed, *_only_with_gpu(fix, gpus)), matters=False)
+    return Capability("trtexec", None, needed, fix, "missing", matters=False)
 
 
 def _compiler(gpus: list[str]) -> Capability:
@@ -165,11 +160,8 @@ def package_row(facts: Package, gpus: list[str]) -> Capability:
     found = version_of(facts.module)
     row = Capability(facts.name, found, facts.needed_for, is_package=True)
     fix = f"`{facts.install}`" + (f" ({facts.note})" if facts.note else "")
-    if found is None and facts.gpu_only:
-        fix, state, matters = _only_with_gpu(fix, gpus)
-        return replace(row, fix=fix, state=state, matters=matters)
     if found is None:
-        return replace(row, fix=fix, state="missing")
+        return replace(row, fix=fix, state="missing", matters=bool(gpus) or not facts.gpu_only)
     if facts.minimum and release_parts(found) < release_parts(facts.minimum):
         fix = f"{facts.minimum} or newer is needed: `{facts.install} --upgrade`"
         return replace(row, fix=fix, state="too old")

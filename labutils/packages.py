@@ -89,7 +89,7 @@ PACKAGES = (
         "notebook 06 (device memory, streams, events)",
         install=_GPU,
         note=(
-            "pip compiles it: needs a C++ compiler and the CUDA headers; "
+            "pip compiles it with a C++ compiler and the CUDA headers; "
             "ready-made: `conda install -c conda-forge pycuda`"
         ),
         gpu_only=True,

@@ -23,6 +23,7 @@ class Survey:
     rows: tuple[Capability, ...]
     verdict: str
     kind: str
+    has_gpu: bool = False
 
     def __iter__(self) -> Iterator[Capability]:
         return iter(self.rows)
@@ -38,18 +39,28 @@ class Survey:
         fine = [row for row in self.rows if row.is_package and row.state == "ok"]
         together = Capability(
             "packages",
-            ", ".join(f"{row.name} {row.found}" for row in fine if row.name != "torch"),
+            ", ".join(
+                f"{row.name}\N{NO-BREAK SPACE}{row.found}" for row in fine if row.name != "torch"
+            ),
             "all notebooks",
         )
         rows = [row for row in self.rows if row not in fine or row.name == "torch"]
         after = max(i for i, row in enumerate(rows) if row.name in {"torch", "CUDA of torch"}) + 1
         return [*rows[:after], *([together] if together.found else []), *rows[after:]]
 
+    def _word(self, row: Capability) -> str:
+        """What the table says for a state: a missing part that does not matter is no alarm."""
+        if row.matters or row.state == "ok":
+            return row.state
+        if row.name == "GPU":
+            return "none"
+        return "optional" if self.has_gpu else "needs a GPU"
+
     def __repr__(self) -> str:
         rows = [
             {
                 "": row.name,
-                "state": row.state,
+                "state": self._word(row),
                 "found": row.found,
                 "what to do": row.fix,
             }
@@ -61,23 +72,33 @@ class Survey:
         kinds = {"ok": "good", "missing": "warn", "too old": "bad"}
         rows = [
             {
-                "part": row.name,
-                "state": tables.badge(row.state, kinds[row.state] if row.matters else "quiet"),
+                "part": _part(row),
+                "state": tables.badge(
+                    self._word(row), kinds[row.state] if row.matters else "quiet"
+                ),
                 "found": row.found,
-                "needed for": row.needed_for,
                 "what to do": row.fix,
             }
             for row in self._table()
         ]
+        widths = {"part": "26%", "found": "28%", "what to do": "34%"}
         note = (
             "Commands are for a terminal in the workbook's folder, with its environment active "
             "(`source .venv/bin/activate`)."
         )
         return (
             tables.strip([("this machine", self.kind)], self.verdict)
-            + tables.table(rows, html_columns=["state"])
+            + tables.table(rows, html_columns=["part", "state"], widths=widths)
             + f'<div style="opacity: 0.75; padding: 2px 12px">{tables.code(note)}</div>'
         )
+
+
+def _part(row: Capability) -> str:
+    """HTML of a part's name, with what needs it in a quieter line below."""
+    if row.needed_for in {"", "all notebooks"}:
+        return tables.code(row.name)
+    quiet = f'<div style="opacity: 0.75">{tables.code(row.needed_for)}</div>'
+    return f"{tables.code(row.name)}{quiet}"
 
 
 def survey() -> Survey:
@@ -99,7 +120,7 @@ def survey() -> Survey:
         except Exception as error:
             name = getattr(probe, "__name__", "package").strip("_")
             rows.append(Capability(name, None, "", f"could not be read: {error}", "missing"))
-    return Survey(tuple(rows), *_verdict(gpus, rows))
+    return Survey(tuple(rows), *_verdict(gpus, rows), has_gpu=bool(gpus))
 
 
 def _verdict(gpus: list[str], rows: list[Capability]) -> tuple[str, str]:

@@ -34,8 +34,13 @@ _MISSING = "\N{EN DASH}"
 
 
 def code(text: str) -> str:
-    """Escaped HTML of a text in which `...` marks code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    """Escaped HTML of a text in which `...` marks code; a short command stays on one line."""
+
+    def mark(found: re.Match[str]) -> str:
+        short = ' style="white-space: nowrap"' if len(found.group(1)) <= 40 else ""
+        return f"<code{short}>{found.group(1)}</code>"
+
+    return re.sub(r"`([^`]+)`", mark, escape(text, quote=False))
 
 
 def badge(text: str, kind: str = "quiet") -> str:
@@ -130,12 +135,17 @@ def _cells(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[str]
 
 
 def table(
-    rows: Sequence[Mapping[str, Any]], *, html_columns: Iterable[str] = (), limit: int = 60
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    html_columns: Iterable[str] = (),
+    widths: Mapping[str, str] | None = None,
+    limit: int = 60,
 ) -> str:
     """HTML of a table: one row a mapping; numbers to the right, text to the left.
 
-    Cells of `html_columns` are taken as they are, all others are escaped, with `...` as code. After
-    `limit` rows the table says how many are left out.
+    Cells of `html_columns` are taken as they are, all others are escaped, with `...` as code.
+    `widths` gives columns a share of the page, as in {"what to do": "40%"}. After `limit` rows the
+    table says how many are left out.
     """
     if not rows:
         return ""
@@ -144,18 +154,19 @@ def table(
     sides = ["right" if number else "left" for number in numeric]
     base = "padding: 4px 12px; vertical-align: top"
     head = "".join(
-        f'<th style="{base}; text-align: {side}; font-weight: 600; border-bottom: {_LINE}">'
+        f'<th style="{base}; text-align: {side}; font-weight: 600; border-bottom: {_LINE}'
+        f'{f"; width: {widths[name]}" if widths and name in widths else ""}">'
         f"{escape(name.replace('_', ' '), quote=False)}</th>"
         for name, side in zip(names, sides, strict=True)
     )
     body = []
     for row in cells:
-        tds = "".join(
-            f'<td style="{base}; text-align: {side}{_NOWRAP if len(cell) <= 24 else ""}">'
-            f"{cell if name in raw else code(cell)}</td>"
-            for name, cell, side in zip(names, row, sides, strict=True)
-        )
-        body.append(f"<tr>{tds}</tr>")
+        tds = []
+        for name, cell, side in zip(names, row, sides, strict=True):
+            short = _NOWRAP if len(cell) <= 24 and name not in raw else ""
+            inside = cell if name in raw else code(cell)
+            tds.append(f'<td style="{base}; text-align: {side}{short}">{inside}</td>')
+        body.append(f"<tr>{''.join(tds)}</tr>")
     more = len(rows) - limit
     after = (
         f'<div style="opacity: 0.75; padding: 2px 12px">{more} more rows</div>' if more > 0 else ""
