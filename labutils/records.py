@@ -118,15 +118,30 @@ class Experiment:
     ) -> Measurement:
         """Run the function here. `save` (or LABUTILS_RECORD) names the folder that gets a record.
 
+        A function that yields hands over all its figures so far each time, and each time the record
+        is written anew: a long run that is broken off leaves what it had.
         Raises RecordError where a need is not met or the function returns more than plain data.
         """
         missing = self.missing()
         if missing:
             raise RecordError(f"{self.name} can not be measured here: needs {', '.join(missing)}")
         arguments, stem = self._arguments(args, kwargs)
+        folder = save or os.environ.get("LABUTILS_RECORD")
         start = time.perf_counter()
         result = self._function(*args, **kwargs)
-        seconds = time.perf_counter() - start
+        steps = result if inspect.isgenerator(result) else iter((result,))
+        measured = None
+        for step in steps:
+            seconds = time.perf_counter() - start
+            measured = self._measured(step, seconds, arguments, stem, folder)
+        if measured is None:
+            raise RecordError(f"{self.name} yielded nothing: an experiment yields its figures")
+        return measured
+
+    def _measured(
+        self, result: Any, seconds: float, arguments: dict[str, Any], stem: str, folder: Any
+    ) -> Measurement:
+        """What the function gave, as a Measurement, and as a record where a folder is named."""
         notes: Mapping[str, Any] = {}
         if isinstance(result, Noted):
             result, notes = result.data, plain(result.notes, f"the notes of {self.name}")
@@ -135,7 +150,6 @@ class Experiment:
         data = plain(result, f"the result of {self.name}")
         facts = provenance.collect(needs=self.needs, seconds=seconds, **notes)
         caption = f"measured here, {provenance.describe(facts, needs=self.needs, full=False)}"
-        folder = save or os.environ.get("LABUTILS_RECORD")
         path = None
         if folder:
             path = Path(folder) / f"{stem}.{machine.slug(facts['machine'])}.json"

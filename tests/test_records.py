@@ -177,6 +177,8 @@ def test_the_record_of_the_same_gpu_comes_before_newer_ones(folder, monkeypatch)
 def test_an_experiment_is_not_answered_by_one_with_a_longer_name(folder):
     make_record(folder, speed, file="speed-long.nvidia-h200.json", experiment="speed-long")
     assert not speed.recorded().available
+    make_record(folder, speed, file="speed.nvidia-h200.json", experiment="renamed")
+    assert not speed.recorded().available
 
 
 def test_a_parameter_added_later_keeps_old_records_for_its_default_only(folder):
@@ -595,3 +597,24 @@ def test_any_plain_data_can_be_shown(data, fragments):
 def test_documented_example_of_the_module_is_python():
     lines = [line for line in records.__doc__.splitlines() if line.startswith("    ")]
     compile(textwrap.dedent("\n".join(lines)), "example", "exec")
+
+
+def test_a_function_that_yields_leaves_what_it_had_when_it_breaks_off(folder):
+    @experiment("long-run")
+    def long_run(steps=3, broken=False):
+        rows = []
+        for step in range(steps):
+            rows.append({"step": step})
+            yield rows
+        if broken:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        long_run.measure(steps=2, broken=True, save=folder)
+    (path,) = folder.glob("long-run--*.json")
+    assert records.read_record(path)["data"] == [{"step": 0}, {"step": 1}]
+    done = long_run.measure(save=folder)
+    assert done.data == [{"step": 0}, {"step": 1}, {"step": 2}]
+    assert long_run.recorded().data == done.data
+    with pytest.raises(RecordError, match="yielded nothing"):
+        long_run.measure(steps=0)
