@@ -25,7 +25,6 @@ def memory(call: Callable[[], Any], *, device: str = "cpu") -> dict[str, float |
     only tensors that the call itself makes are seen (0 before), and nothing is reserved (None).
     What other libraries allocate is not seen: compare `device_bytes`.
     """
-    gc.collect()
     if not device.startswith("cuda"):
         with _new_tensors() as tracker:
             result = call()
@@ -39,6 +38,7 @@ def memory(call: Callable[[], Any], *, device: str = "cpu") -> dict[str, float |
             "after_mb": after / _MB,
             "reserved_mb": None,
         }
+    gc.collect()
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
@@ -92,7 +92,7 @@ def leak_test(
     quarter = runs // 4
     first, middle, last = levels[:quarter], levels[quarter:-quarter], levels[-quarter:]
     growth = (float(np.median(last)) - float(np.median(first))) / (runs - quarter) / _MB
-    rises = max(first) < float(np.median(middle)) < min(last)
+    rises = max(first) < sorted(middle)[len(middle) // 2] < min(last)
     leaks = rises and growth > tolerance_mb
     verdict = f"grows by {growth:.3g} MB a call" if leaks else "steady"
     return {
