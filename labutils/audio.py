@@ -60,7 +60,7 @@ def load(
     `sample_rate` the sound is resampled, which may overshoot [-1, 1] by a little where the file
     peaks at full scale.
 
-    Raises AudioError: missing or empty file, not audio, cut short, zero samples, NaN, above full
+    Raises AudioError: missing or empty file, not audio, damaged, zero samples, NaN, above full
     scale.
     """
     import soundfile
@@ -93,8 +93,6 @@ def load(
         raise AudioError(
             f"{path}: not a readable WAV, FLAC, OGG or MP3 file ({error.error_string})"
         ) from error
-    if len(data) < wanted:
-        raise AudioError(f"{path}: cut short, {len(data)} of {wanted} samples could be read")
     samples = mono(data.mean(axis=1), str(path))
     peak = float(np.abs(samples).max())
     if peak > 1.0:

@@ -98,7 +98,7 @@ class QualityGate:
         rows = []
         for metric, (low, high) in self.bounds.items():
             value = scores.get(metric)
-            passed = value is not None and not math.isnan(value)
+            passed = value is not None  # NaN is on no side of a bound, so it fails
             passed = passed and (low is None or value >= low) and (high is None or value <= high)
             rows.append(Row(metric, value, _bound(low, high), passed, self.reasons[metric]))
         return Verdict(self.name, tuple(rows))

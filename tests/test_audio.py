@@ -51,6 +51,7 @@ def test_save_and_load_give_back_the_samples(tmp_path, suffix):
     assert rate == RATE and samples.dtype == np.float32 and samples.shape == (8000,)
     assert np.abs(samples - tone()).max() <= 1 / 32768
     assert soundfile.info(path).subtype == "PCM_16"
+    assert path.stat().st_mode & 0o777 == 0o644
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # no temporary file is left
 
 

@@ -166,8 +166,9 @@ def test_pesq_hears_noise_and_names_what_it_cannot_do():
     clean = np.tile(SPEECH, 2)
     assert metrics.pesq_wb(clean, clean, RATE) == pytest.approx(4.644, abs=0.01)
     assert metrics.pesq_wb(clean, clean + noise(0.05, len(clean)), RATE) < 3
-    up = [signals.resample(s, RATE, 48000) for s in (clean, clean)]
-    assert metrics.pesq_wb(*up, 48000) == pytest.approx(4.644, abs=0.01)
+    sounds = clean, clean + noise(0.01, len(clean))
+    up = [signals.resample(sound, RATE, 48000) for sound in sounds]
+    assert metrics.pesq_wb(*up, 48000) == pytest.approx(metrics.pesq_wb(*sounds, RATE), abs=0.2)
     with pytest.raises(UndefinedMetric, match="1/4 of a second"):
         metrics.pesq_wb(VOWEL[:2000], VOWEL[:2000], RATE)
 

@@ -239,7 +239,10 @@ def test_a_figure_of_pyplot_is_shown_once_with_its_text():
 def test_pictures_leave_matplotlib_as_it_was(tmp_path):
     import matplotlib
 
-    before = dict(matplotlib.rcParams)
-    show.compare_spectrograms({"a": (tone(), RATE)})._repr_html_()
-    assert show.waveform(tone(), RATE).save(tmp_path / "w.png").stat().st_size > 1000
-    assert dict(matplotlib.rcParams) == before
+    with matplotlib.rc_context({"axes.titlelocation": "right"}):
+        before = dict(matplotlib.rcParams)
+        shown = show.compare_spectrograms({"a": (tone(), RATE)})
+        assert shown.axes[0].get_title(loc="left") == "a"
+        shown._repr_html_()
+        assert show.waveform(tone(), RATE).save(tmp_path / "w.png").stat().st_size > 1000
+        assert dict(matplotlib.rcParams) == before
