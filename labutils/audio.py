@@ -44,6 +44,7 @@ __all__ = [
 MANIFEST = DATA / "speech" / "clips.json"
 FULL_BAND_KHZ = 16.0
 SPLITS = ("train", "held-out")
+LOSSY = ("MP3", "OGG")  # their decoders overshoot full scale, and players cut that off
 SUFFIXES = {".wav": "WAV", ".flac": "FLAC"}
 
 
@@ -89,6 +90,8 @@ def load(
                 frames - start if duration is None else min(round(duration * rate), frames - start)
             )
             data = file.read(wanted, dtype="float32", always_2d=True)
+            if file.format in LOSSY:
+                data = data.clip(-1.0, 1.0)
     except soundfile.LibsndfileError as error:
         raise AudioError(
             f"{path}: not a readable WAV, FLAC, OGG or MP3 file ({error.error_string})"

@@ -102,6 +102,14 @@ def test_a_cut_flac_is_refused(tmp_path):
         audio.load(path)
 
 
+@pytest.mark.parametrize("suffix", ["mp3", "ogg"])
+def test_what_a_lossy_decoder_overshoots_is_cut_off(tmp_path, suffix):
+    path = tmp_path / f"square.{suffix}"
+    soundfile.write(path, np.sign(tone(200.0)), RATE)
+    assert np.abs(soundfile.read(path)[0]).max() > 1.0
+    assert np.abs(audio.load(path)[0]).max() == 1.0
+
+
 def test_save_refuses_by_name(tmp_path):
     with pytest.raises(AudioError, match=r"a\.mp3: suffix '\.mp3'"):
         audio.save(tmp_path / "a.mp3", tone(), RATE)

@@ -68,6 +68,11 @@ def test_stereo_becomes_mono_and_max_seconds_keeps_the_beginning():
     assert "1.0 s, 22.05 kHz" in show.player(tone(rate=22050), 22050)._repr_html_()
 
 
+def test_starting_one_sound_stops_the_others():
+    markup = show.players({"a": (tone(), RATE), "b": (tone(), RATE)})._repr_html_()
+    assert len(re.findall(r'<audio[^>]*onplay="[^"]*a!==this[^"]*a\.pause\(\)', markup)) == 2
+
+
 def test_titles_are_labels_and_are_escaped():
     markup = show.players(
         {'<b>"A"</b>': (tone(), RATE)}, notes={'<b>"A"</b>': "a < b"}
