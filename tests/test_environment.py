@@ -138,8 +138,10 @@ def test_survey_as_html_and_text(monkeypatch):
     assert "<style" not in html and "var(" not in html  # both are removed from untrusted outputs
     assert "<code" in html and "`" not in html
     text = repr(environment.survey())
-    assert "CPU" in text and "needs a GPU" in text and "<" not in text
-    assert "missing" not in text.split("GPU ")[1].split("\n")[0]
+    assert "CPU" in text and "<" not in text
+    lines = {line.split("  ")[0]: line for line in text.splitlines()}
+    assert "none" in lines["GPU"] and "needs a GPU" in lines["CUDA of torch"]
+    assert "missing" not in lines["GPU"] + lines["CUDA of torch"]
 
 
 def test_require_returns_the_module():
@@ -251,6 +253,7 @@ def test_nvidia_smi_is_read(tmp_path, monkeypatch):
     assert gpu.name == "NVIDIA H200" and gpu.driver == "580.65.06"
     assert gpu.memory_gb == pytest.approx(140.4, abs=0.1)
     assert gpu.sm_clock == 1980 and gpu.memory_clock is None and gpu.power_limit_w == 700
+    assert machine.nvidia_smi(*"abcdefgh")[0]["e"] is None
     assert machine.driver_cuda() == "13.0"
     program.write_text("#!/bin/sh\necho 'has failed because it could not communicate'; exit 9\n")
     assert machine.gpus() == [] and machine.driver_cuda() is None

@@ -12,7 +12,7 @@ import numpy as np
 import papermill
 import pytest
 
-from labutils import environment, fingerprint, measurement, provenance, records
+from labutils import environment, fingerprint, measurement, provenance, record_files, records
 from labutils.fingerprint import SourceError
 from labutils.records import Experiment, Noted, RecordError, experiment
 
@@ -89,6 +89,19 @@ def test_measure_saves_where_it_is_told(tmp_path):
     result = speed.measure(save=tmp_path / "elsewhere")
     assert result.path.parent == tmp_path / "elsewhere" and result.path.is_file()
     assert not speed.recorded().available
+
+
+def test_a_write_that_fails_leaves_the_old_record_and_no_rest(folder, monkeypatch):
+    path = speed.measure(save=folder).path
+    before = path.read_text()
+
+    def full(*paths):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(record_files.os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        speed.measure(save=folder)
+    assert path.read_text() == before and list(folder.iterdir()) == [path]
 
 
 def test_defaults_are_not_part_of_the_name_and_arguments_tell_records_apart(folder):
