@@ -248,8 +248,8 @@ def test_make_installs_once_and_then_runs(make):
     assert make("notebooks", "NB=01")[2] == ["-m labutils.workbook run 01"]
     assert make("book")[2] == ["-m labutils.workbook book"]
     (lab,) = make("lab", "LAB_ARGS=--no-browser")[2]
-    assert lab.startswith("-m jupyterlab ") and "--no-browser" in lab
-    assert lab.endswith(" notebooks/00_start_here.ipynb")
+    assert lab.startswith("-m jupyterlab ") and lab.endswith(" --no-browser")
+    assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in lab
 
 
 def test_torch_comes_first_from_the_index_that_is_asked_for(make):
