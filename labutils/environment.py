@@ -51,14 +51,13 @@ def require(module: str) -> ModuleType:
         if error.name in {top, module} and version_of(top) is None:
             note = f" ({facts.note})" if facts.note else ""
             raise MissingPackage(
-                f"{facts.name} is not installed; {facts.needed_for} can use it after: "
+                f"{facts.name} is not installed; needed for {facts.needed_for}. Install it with: "
                 f"{facts.install}{note}",
                 name=module,
             ) from None
         raise _broken(facts, module, error) from error
-    except (
-        Exception
-    ) as error:  # a missing shared library is an OSError, a bad build may be anything
+    except Exception as error:
+        # A missing shared library is an OSError, a build for another version may be anything.
         raise _broken(facts, module, error) from error
 
 
