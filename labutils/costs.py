@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["LayerCost", "count", "totals"]
+__all__ = ["LayerCost", "OperationCounter", "count", "module_paths", "totals"]
 
 # Views and shape changes move no data by themselves.
 _FREE = {"view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "expand", "slice", "select", "transpose", "t",
@@ -39,7 +39,9 @@ class LayerCost:
     shape: tuple[int, ...]
 
 
-class _Counter(TorchDispatchMode):
+class OperationCounter(TorchDispatchMode):
+    """Within its block every operation that computes something becomes a LayerCost in `rows`."""
+
     def __init__(self) -> None:
         super().__init__()
         self.path = ["(whole)"]
@@ -52,10 +54,13 @@ class _Counter(TorchDispatchMode):
             return out
         inputs = [a for a in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(a, Tensor)]
         moved = sum(t.numel() * t.element_size() for t in [*inputs, out])
-        self.rows.append(
-            LayerCost(self.path[-1], name, _macs(name, args, out), out.numel(), moved, tuple(out.shape))
-        )
+        row = LayerCost(self.path[-1], name, _macs(name, args, out), out.numel(), moved, tuple(out.shape))
+        self.rows.append(row)
+        self.counted(row, func, args, kwargs or {})
         return out
+
+    def counted(self, row: LayerCost, func, args: tuple, kwargs: dict) -> None:
+        """Called after each operation with its row and its call; a subclass may time it."""
 
 
 def _macs(name: str, args: tuple, out: Tensor) -> float:
@@ -68,7 +73,9 @@ def _macs(name: str, args: tuple, out: Tensor) -> float:
 
 
 @contextlib.contextmanager
-def _paths(model: nn.Module, counter: _Counter) -> Iterator[None]:
+def module_paths(model: nn.Module, counter: OperationCounter) -> Iterator[None]:
+    """Within the block the counter knows which of the model's modules is running."""
+
     def enter(path):
         return lambda module, args: counter.path.append(path)
 
@@ -95,8 +102,8 @@ def count(model: nn.Module, frames: int, *, batch: int = 1, dtype: torch.dtype =
     """
     model = copy.deepcopy(model).to(device="meta", dtype=dtype).eval()
     mel = torch.empty(batch, model.config.n_mels, frames, device="meta", dtype=dtype)
-    counter = _Counter()
-    with torch.no_grad(), _paths(model, counter), counter:
+    counter = OperationCounter()
+    with torch.no_grad(), module_paths(model, counter), counter:
         model(mel)
     return counter.rows
 
