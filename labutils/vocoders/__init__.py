@@ -1,6 +1,6 @@
 """Three families of neural vocoders: MelGAN, HiFi-GAN (with GPT-SoVITS v4) and BigVGAN."""
 
-from labutils.vocoders.bigvgan import BigVGANGenerator
+from labutils.vocoders.bigvgan import AntiAliasedSnake, BigVGANGenerator
 from labutils.vocoders.checkpoint import (
     CheckpointError,
     load,
@@ -17,6 +17,7 @@ from labutils.vocoders.weight_norm import add_weight_norm, fold_weight_norm, has
 
 __all__ = [
     "PRESETS",
+    "AntiAliasedSnake",
     "BigVGANConfig",
     "BigVGANGenerator",
     "CheckpointError",

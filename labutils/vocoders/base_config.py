@@ -64,9 +64,10 @@ class VocoderConfig(ABC):
     def channels(self) -> tuple[int, ...]:
         """Channels after the first convolution and after each stage."""
 
+    @property
     @abstractmethod
-    def _reach(self) -> Span:
-        """First and last output sample that input frame 0 reaches."""
+    def reach(self) -> Span:
+        """First (negative) and last output sample that input frame 0 has an influence on."""
 
     @property
     def output_sample_rate(self) -> int:
@@ -91,7 +92,7 @@ class VocoderConfig(ABC):
     @property
     def receptive_field(self) -> int:
         """Mel frames on each side that an output sample depends on, rounded up."""
-        first, last = self._reach()
+        first, last = self.reach
         return max(math.ceil(-first / self.hop_length), math.ceil((last + 1) / self.hop_length) - 1)
 
     def output_length(self, frames: int) -> int:

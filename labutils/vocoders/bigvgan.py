@@ -9,7 +9,7 @@ from torch.nn import functional
 from labutils.vocoders.config import BigVGANConfig
 from labutils.vocoders.weight_norm import add_weight_norm
 
-__all__ = ["BigVGANGenerator", "kaiser_sinc_filter"]
+__all__ = ["AntiAliasedSnake", "BigVGANGenerator", "kaiser_sinc_filter"]
 
 _RATIO = 2
 _TAPS = 12
@@ -108,7 +108,7 @@ class _SnakeBeta(nn.Module):
         return x + torch.sin(x * alpha).square() / (beta + 1e-9)
 
 
-class _Activation(nn.Module):
+class AntiAliasedSnake(nn.Module):
     """A snake at twice the rate between two low-pass filters: its harmonics cannot fold back."""
 
     def __init__(self, channels: int, logscale: bool) -> None:
@@ -136,7 +136,7 @@ class _AMPBlock(nn.Module):
             nn.Conv1d(channels, channels, kernel, padding=half) for _ in dilations
         )
         self.activations = nn.ModuleList(
-            _Activation(channels, logscale) for _ in range(2 * len(dilations))
+            AntiAliasedSnake(channels, logscale) for _ in range(2 * len(dilations))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,7 +174,7 @@ class BigVGANGenerator(nn.Module):
                 config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True
             )
         )
-        self.activation_post = _Activation(channels[-1], config.snake_logscale)
+        self.activation_post = AntiAliasedSnake(channels[-1], config.snake_logscale)
         self.conv_post = nn.Conv1d(channels[-1], 1, 7, padding=3, bias=config.use_bias_at_final)
         if weight_norm:
             add_weight_norm(self)

@@ -238,14 +238,19 @@ def _family(state: dict[str, Tensor]) -> str | None:
 
 def _fitting(state: dict[str, Tensor]) -> list[str]:
     """Names of the presets that this state dict fits exactly."""
-    shapes = {key: value.shape for key, value in state.items()}
+    shapes = {
+        key.replace(".weight_v", ".weight"): value.shape
+        for key, value in state.items()
+        if not key.endswith(".weight_g")
+    }
+    first = shapes.get("conv_pre.weight", shapes.get("model.1.weight"))
     names = []
     for name, config in PRESETS.items():
-        if config.family != _family(state):
-            continue
+        if first != (config.channels[0], config.n_mels, 7):
+            continue  # only what may fit is worth building
         with torch.device("meta"):
-            model = build(config, weight_norm=any(key.endswith(".weight_g") for key in state))
-        if shapes == {_spelling(key): value.shape for key, value in model.state_dict().items()}:
+            model = build(config, weight_norm=False)
+        if shapes == {key: value.shape for key, value in model.state_dict().items()}:
             names.append(name)
     return names
 

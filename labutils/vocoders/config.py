@@ -71,7 +71,8 @@ class MelGANConfig(VocoderConfig):
     def min_frames(self) -> int:
         return 4  # the first reflection takes 3 frames beside the edge
 
-    def _reach(self) -> Span:
+    @property
+    def reach(self) -> Span:
         span = conv((0, 0), 3)
         for rate in self.ratios:
             span = transposed(span, 2 * rate, rate, rate // 2 + rate % 2)
@@ -145,9 +146,8 @@ class _UpsamplingConfig(VocoderConfig):
             self.resblock_kernel_sizes, self.resblock_dilation_sizes, strict=True
         ):
             half = (kernel - 1) // 2
-            second = (
-                half + activation if self.resblock == "1" else 0
-            )  # "2" has no second convolution
+            # resblock "2" has no second convolution
+            second = half + activation if self.resblock == "1" else 0
             reaches.append(sum(half * d + activation + second for d in dilations))
         return max(reaches)
 
@@ -158,7 +158,8 @@ class _UpsamplingConfig(VocoderConfig):
             span = conv(span, self._block_reach(activation))
         return conv(span, activation + 3)
 
-    def _reach(self) -> Span:
+    @property
+    def reach(self) -> Span:
         return self._stages_reach()
 
 
@@ -210,9 +211,8 @@ class BigVGANConfig(_UpsamplingConfig):
     use_tanh_at_final: bool = True
     use_bias_at_final: bool = True
 
-    ACTIVATION_REACH: ClassVar[int] = (
-        5  # samples each side of the 12-tap filter pair around a snake, at ratio 2
-    )
+    # Samples each side of the two 12-tap filters around a snake, at twice the rate.
+    ACTIVATION_REACH: ClassVar[int] = 5
 
     def _validate(self) -> None:
         super()._validate()
@@ -221,5 +221,6 @@ class BigVGANConfig(_UpsamplingConfig):
         if self.activation != "snakebeta":
             raise ValueError(f'bigvgan activation must be "snakebeta", not {self.activation!r}')
 
-    def _reach(self) -> Span:
+    @property
+    def reach(self) -> Span:
         return self._stages_reach(self.ACTIVATION_REACH)

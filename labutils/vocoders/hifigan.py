@@ -10,9 +10,8 @@ from labutils.vocoders.weight_norm import add_weight_norm
 __all__ = ["HiFiGANGenerator"]
 
 _SLOPE = 0.1
-_LAST_SLOPE = (
-    0.01  # the original calls leaky_relu without a slope before conv_post; rewrites often miss it
-)
+# The original calls leaky_relu without a slope before conv_post, which rewrites often miss.
+_LAST_SLOPE = 0.01
 
 
 def _same(channels: int, kernel: int, dilation: int = 1) -> nn.Conv1d:
