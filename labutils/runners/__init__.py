@@ -1,6 +1,15 @@
 """One interface for every way to run a vocoder: a context manager with `infer(mel) -> audio`."""
 
 from labutils.runners.base import MelError, Runner, RunnerError, check_mel
+from labutils.runners.torch_graph import CompiledRunner, GraphRunner
 from labutils.runners.torch_runner import TorchRunner
 
-__all__ = ["MelError", "Runner", "RunnerError", "TorchRunner", "check_mel"]
+__all__ = [
+    "CompiledRunner",
+    "GraphRunner",
+    "MelError",
+    "Runner",
+    "RunnerError",
+    "TorchRunner",
+    "check_mel",
+]

@@ -59,11 +59,15 @@ class TorchRunner(Runner):
         with torch.inference_mode():
             return self._model(mel)
 
+    def _launch(self, mel: Tensor) -> Tensor:
+        """Audio (batch, 1, samples) of a mel on the device; subclasses launch it in their way."""
+        return self._forward(mel)
+
     def _input(self, mel: np.ndarray) -> Tensor:
         return torch.from_numpy(mel).to(device=self._device, dtype=DTYPES[self.dtype])
 
     def _infer(self, mel: np.ndarray) -> np.ndarray:
-        audio = self._forward(self._input(mel))
+        audio = self._launch(self._input(mel))
         if audio.ndim != 3 or audio.shape[1] != 1:
             raise RunnerError(
                 f"{self.name} gave audio of {tuple(audio.shape)}, expected (batch, 1, samples)"
@@ -74,7 +78,7 @@ class TorchRunner(Runner):
         """As Runner.prepare; the call returns the audio (batch, 1, samples) on the device."""
         self._need_open()
         on_device = self._input(self._checked(mel))
-        return lambda: self._forward(on_device)
+        return lambda: self._launch(on_device)
 
     def synchronize(self) -> None:
         """Wait for the GPU; on the processor every call has ended when it returns."""

@@ -1,0 +1,175 @@
+"""The baseline: the fastest plain PyTorch that keeps the quality, for each vocoder and batch.
+
+python -m labutils.baseline --vocoder NAME --save data/records [--seconds 400]
+
+measures every variant of `labutils.variants` on a GPU and writes the record after each of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from labutils import benchmark, records, trials, variants, vocoders
+from labutils.figures import COLOURS, Picture, house_style
+
+__all__ = ["BATCHES", "FRAMES", "MINIMUM_SNR", "best", "main", "measured", "of", "picture"]
+
+FRAMES = {"melgan": 862, "hifigan-v1": 862, "gpt-sovits-v4": 500, "bigvgan-v2-24khz": 468}
+BATCHES = (1, 8)
+MINIMUM_SNR = 40.0  # dB against FP32: an error of a hundredth of the sound; notebook 14 asks ears
+SECONDS = "LABUTILS_SECONDS"  # environment variable: time budget of one record
+_BUDGET = 400.0
+
+log = logging.getLogger(__name__)
+
+
+@records.experiment(
+    "03-baseline",
+    needs="cuda",
+    covers=[
+        "labutils.trials", "labutils.variants", benchmark.time_call, "labutils.layouts",
+        "labutils.runners.torch_runner", "labutils.runners.torch_graph",
+    ],
+)  # fmt: skip
+def measured(vocoder: str) -> Iterator[records.Noted]:
+    """Every variant of a preset with random weights, at batch 1 and 8, on 5 to 10 s of speech.
+
+    Yields ``{"rows": [...], "baseline": {"1": row, "8": row}, ...}``, anew after every variant. The
+    time budget is that of the environment variable LABUTILS_SECONDS, else 400 s.
+    """
+    model = vocoders.create(vocoder)
+    frames = FRAMES.get(vocoder) or round(5 * model.config.mel.frame_rate)
+    mels = [vocoders.speech_like_mel(model.config.mel, frames, batch=b).numpy() for b in BATCHES]
+    seconds = float(os.environ.get(SECONDS) or _BUDGET)
+    done: list[dict[str, Any]] = []
+    for row in trials.rows(model, mels, variants.GPU, device="cuda", seconds=seconds):
+        done.append(row)
+        log.info("%s", {key: row.get(key) for key in ("variant", "batch", "median_ms", "error")})
+        data = {
+            "vocoder": vocoder, "weights": model.weights, "frames": frames, "rows": done,
+            "baseline": {str(b): best(done, b) for b in BATCHES},
+            "complete": len(done) == len(mels) * len(variants.GPU),
+        }  # fmt: skip
+        yield records.Noted(data, cudnn=torch.backends.cudnn.version())
+
+
+def best(
+    measured_rows: Sequence[dict[str, Any]], batch: int = 1, *, minimum_snr: float = MINIMUM_SNR
+) -> dict[str, Any]:
+    """The fastest row of a batch that keeps the quality: {} where none was measured.
+
+    FP32 is its own reference; all others need `minimum_snr` dB against it.
+    """
+    good = [
+        row
+        for row in measured_rows
+        if row["batch"] == batch and "error" not in row and _keeps(row, minimum_snr)
+    ]
+    return min(good, key=lambda row: row["median_ms"], default={})
+
+
+def _keeps(row: dict[str, Any], minimum_snr: float) -> bool:
+    if row["variant"] == "FP32" or row["same_bits"]:
+        return True
+    return row["snr_db"] is not None and row["snr_db"] >= minimum_snr
+
+
+def of(vocoder: str, batch: int = 1) -> dict[str, Any]:
+    """The frozen baseline of a vocoder from its record: the row of its fastest good variant.
+
+    Empty where there is no record yet.
+    """
+    record = measured.recorded(vocoder=vocoder)
+    return record["baseline"].get(str(batch), {}) if record.available else {}
+
+
+def picture(
+    names: Sequence[str] = tuple(FRAMES),
+    batches: Sequence[int] = (1,),
+    path: str | os.PathLike[str] | None = None,
+) -> Picture:
+    """Bars of all recorded variants of each vocoder, the baseline marked; saved to `path` if given.
+
+    A vocoder without a record gets an empty panel that says so.
+    """
+    from matplotlib.figure import Figure
+
+    panels = [(name, batch) for batch in batches for name in names]
+    height = 0.6 + 2.85 * -(-len(panels) // 2)
+    with house_style():
+        figure = Figure(figsize=(9, height), layout="constrained")
+        grid = figure.subplots(-(-len(panels) // 2), 2, squeeze=False)
+        for ax in list(grid.flat)[len(panels) :]:
+            ax.set_visible(False)
+        for ax, (name, batch) in zip(grid.flat, panels, strict=False):
+            record = measured.recorded(vocoder=name)
+            shown = [r for r in record["rows"] if r["batch"] == batch] if record.available else []
+            _draw(ax, shown, f"{name}, batch {batch}", of(name, batch).get("variant"))
+        figure.supxlabel("times real time", fontsize=10.5)
+        shown = Picture(figure, f"Speed of plain PyTorch in every variant, of {', '.join(names)}")
+        if path is not None:
+            shown.save(Path(path))
+    return shown
+
+
+def _draw(ax: Any, shown: list[dict[str, Any]], title: str, baseline: str | None) -> None:
+    ax.set_title(title)
+    if not shown:
+        ax.text(0.5, 0.5, "no record yet", ha="center", va="center", transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
+        return
+    speeds = [row.get("times_real_time") or 0.0 for row in shown]
+    colours = [COLOURS[1] if row["variant"] == baseline else COLOURS[0] for row in shown]
+    ax.barh(range(len(shown)), speeds, color=colours, height=0.72)
+    for i, (row, speed) in enumerate(zip(shown, speeds, strict=True)):
+        text = "not measured" if "error" in row else f"{speed:,.0f}"
+        text += "  baseline" if row["variant"] == baseline else ""
+        text += "" if "error" in row or _keeps(row, MINIMUM_SNR) else f"  ({_decibels(row)})"
+        ax.text(speed + 0.012 * (max(speeds) or 1), i, text, va="center", fontsize=8.5)
+    ax.set_yticks(range(len(shown)), [_short(row["variant"]) for row in shown], fontsize=8.5)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.36 * (max(speeds) or 1))
+    ax.grid(axis="y", visible=False)
+
+
+def _decibels(row: dict[str, Any]) -> str:
+    return "no reference" if row["snr_db"] is None else f"{row['snr_db']:.0f} dB"
+
+
+def _short(variant: str) -> str:
+    return variant.replace("channels last", "ch. last")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns 0, or 1 where nothing could be measured."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labutils.baseline", description="Measure a vocoder's baseline on a GPU."
+    )
+    parser.add_argument("--vocoder", required=True, choices=sorted(vocoders.PRESETS))
+    parser.add_argument("--save", type=Path, required=True, help="folder for the record")
+    parser.add_argument("--seconds", type=float, default=_BUDGET, help="no variant begins later")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    log.setLevel(logging.INFO)
+    os.environ[SECONDS] = str(options.seconds)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder  # compile times are those of a first compile
+        try:
+            done = measured.measure(vocoder=options.vocoder, save=options.save)
+        except records.RecordError as error:
+            log.error("%s", error)
+            return 1
+    log.info("%s", done.path)
+    return 0 if all(done["baseline"].values()) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,92 @@
+"""Many variants of one network measured in a row: failures become rows, and time has an end."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from labutils import variants
+from labutils.variants import Variant
+
+__all__ = ["rows"]
+
+_GRACE = 60.0  # seconds beyond the budget that a variant which has begun may take
+
+
+class _OutOfTime(BaseException):
+    """Not an Exception: torch.compile catches those."""
+
+
+def rows(
+    model: nn.Module,
+    mels: Sequence[np.ndarray],
+    ways: Sequence[Variant],
+    *,
+    device: str,
+    seconds: float = 400.0,
+    runs: int = 40,
+    max_seconds: float = 14.0,
+) -> Iterator[dict[str, Any]]:
+    """Measure each variant for each mel (batch, n_mels, frames); yields one row as it is ready.
+
+    The first variant is the reference of `snr_db`. A variant that fails gives a row with "error" in
+    words, and so does one that begins after `seconds`, or does not end soon after.
+    """
+    begin = time.monotonic()
+    references: dict[tuple[int, ...], np.ndarray] = {}
+    for way in ways:
+        for mel in mels:
+            left = begin + seconds - time.monotonic()
+            row: dict[str, Any] = {
+                "variant": way.name, "batch": mel.shape[0], "frames": mel.shape[2],
+            }  # fmt: skip
+            reason = variants.compiler_missing(device) if way.compile else None
+            try:
+                if reason or left <= 0:
+                    raise RuntimeError(reason or "not measured: time")
+                with _limit(left + _GRACE):
+                    row, audio = variants.measure(
+                        model, way, mel, device=device, reference=references.get(mel.shape),
+                        runs=runs, max_seconds=max_seconds,
+                    )  # fmt: skip
+                if way == ways[0]:
+                    references[mel.shape] = audio
+            except _OutOfTime:
+                row["error"] = f"not measured: time (stopped after {left + _GRACE:.0f} s)"
+            except Exception as error:  # out of memory, a compiler's or a library's failure
+                row["error"] = _words(error)
+            with contextlib.suppress(Exception):  # a broken context must not end the run
+                variants.release(device)
+            yield row
+
+
+def _words(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return text if type(error) is RuntimeError else f"{type(error).__name__}: {text}"
+
+
+@contextlib.contextmanager
+def _limit(seconds: float) -> Iterator[None]:
+    """Raise _OutOfTime in the block after so many seconds, where the system has alarms."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not hasattr(signal, "SIGALRM") or not main_thread:
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise _OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
