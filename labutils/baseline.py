@@ -18,9 +18,20 @@ from typing import Any
 import torch
 
 from labutils import benchmark, records, trials, variants, vocoders
-from labutils.figures import COLOURS, Picture, house_style
+from labutils.figures import Picture
+from labutils.speed_pictures import variants_picture
 
-__all__ = ["BATCHES", "FRAMES", "MINIMUM_SNR", "best", "main", "measured", "of", "picture"]
+__all__ = [
+    "BATCHES",
+    "FRAMES",
+    "MINIMUM_SNR",
+    "best",
+    "main",
+    "measured",
+    "of",
+    "picture",
+    "summary",
+]
 
 FRAMES = {"melgan": 862, "hifigan-v1": 862, "gpt-sovits-v4": 500, "bigvgan-v2-24khz": 468}
 BATCHES = (1, 8)
@@ -100,52 +111,35 @@ def picture(
 
     A vocoder without a record gets an empty panel that says so.
     """
-    from matplotlib.figure import Figure
-
-    panels = [(name, batch) for batch in batches for name in names]
-    height = 0.6 + 2.85 * -(-len(panels) // 2)
-    with house_style():
-        figure = Figure(figsize=(9, height), layout="constrained")
-        grid = figure.subplots(-(-len(panels) // 2), 2, squeeze=False)
-        for ax in list(grid.flat)[len(panels) :]:
-            ax.set_visible(False)
-        for ax, (name, batch) in zip(grid.flat, panels, strict=False):
+    panels = {}
+    for batch in batches:
+        for name in names:
             record = measured.recorded(vocoder=name)
             shown = [r for r in record["rows"] if r["batch"] == batch] if record.available else []
-            _draw(ax, shown, f"{name}, batch {batch}", of(name, batch).get("variant"))
-        figure.supxlabel("times real time", fontsize=10.5)
-        shown = Picture(figure, f"Speed of plain PyTorch in every variant, of {', '.join(names)}")
-        if path is not None:
-            shown.save(Path(path))
-    return shown
+            panels[f"{name}, batch {batch}"] = (shown, of(name, batch).get("variant"))
+    drawn = variants_picture(panels, minimum_snr=MINIMUM_SNR)
+    if path is not None:
+        drawn.save(path)
+    return drawn
 
 
-def _draw(ax: Any, shown: list[dict[str, Any]], title: str, baseline: str | None) -> None:
-    ax.set_title(title)
-    if not shown:
-        ax.text(0.5, 0.5, "no record yet", ha="center", va="center", transform=ax.transAxes)
-        ax.set(xticks=[], yticks=[])
-        return
-    speeds = [row.get("times_real_time") or 0.0 for row in shown]
-    colours = [COLOURS[1] if row["variant"] == baseline else COLOURS[0] for row in shown]
-    ax.barh(range(len(shown)), speeds, color=colours, height=0.72)
-    for i, (row, speed) in enumerate(zip(shown, speeds, strict=True)):
-        text = "not measured" if "error" in row else f"{speed:,.0f}"
-        text += "  baseline" if row["variant"] == baseline else ""
-        text += "" if "error" in row or _keeps(row, MINIMUM_SNR) else f"  ({_decibels(row)})"
-        ax.text(speed + 0.012 * (max(speeds) or 1), i, text, va="center", fontsize=8.5)
-    ax.set_yticks(range(len(shown)), [_short(row["variant"]) for row in shown], fontsize=8.5)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1.36 * (max(speeds) or 1))
-    ax.grid(axis="y", visible=False)
-
-
-def _decibels(row: dict[str, Any]) -> str:
-    return "no reference" if row["snr_db"] is None else f"{row['snr_db']:.0f} dB"
-
-
-def _short(variant: str) -> str:
-    return variant.replace("channels last", "ch. last")
+def summary(batch: int = 1) -> list[dict[str, Any]]:
+    """A row for each vocoder: FP32 against the baseline. For tables; empty without records."""
+    table = []
+    for name in FRAMES:
+        record = measured.recorded(vocoder=name)
+        chosen = of(name, batch)
+        if not record.available or not chosen:
+            continue
+        plain = [r for r in record["rows"] if r["variant"] == "FP32" and r["batch"] == batch]
+        start = plain[0].get("median_ms") if plain else None
+        table.append({
+            "vocoder": name, "FP32 (ms)": start, "baseline (ms)": chosen["median_ms"],
+            "faster": start / chosen["median_ms"] if start else None,
+            "times real time": chosen["times_real_time"], "SNR (dB)": chosen["snr_db"],
+            "the baseline is": chosen["variant"],
+        })  # fmt: skip
+    return table
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
