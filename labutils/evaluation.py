@@ -12,7 +12,7 @@ from torch import nn
 from labutils import audio, mel, metrics
 from labutils.audio import SpeechClip
 
-__all__ = ["copy_synthesis", "griffin_lim_copy", "held_out_comparison"]
+__all__ = ["copy_synthesis", "griffin_lim_copy", "held_out_comparison", "log_mel"]
 
 
 def _reference(samples: np.ndarray, rate: int, config) -> np.ndarray:
@@ -22,10 +22,19 @@ def _reference(samples: np.ndarray, rate: int, config) -> np.ndarray:
     return reference[: frames * config.hop_length]
 
 
-def _log_mel(samples: np.ndarray, rate: int, config) -> torch.Tensor:
-    source = audio.resample(samples, rate, config.mel.sample_rate)
+def log_mel(samples: np.ndarray, sample_rate: int, config) -> np.ndarray:
+    """What a vocoder is given for speech.
+
+    Args:
+        samples: ``(samples,)`` at ``sample_rate`` Hz, resampled to the rate of the mel where they differ.
+        config: of the vocoder.
+
+    Returns:
+        float32 ``(1, n_mels, frames)`` in the units of ``config.mel``.
+    """
+    source = audio.resample(samples, sample_rate, config.mel.sample_rate)
     whole = len(source) // config.mel.hop_length * config.mel.hop_length
-    return mel.MelSpectrogram(config.mel)(torch.from_numpy(source[:whole])[None])
+    return mel.MelSpectrogram(config.mel)(torch.from_numpy(source[:whole])[None]).numpy()
 
 
 def copy_synthesis(model: nn.Module, samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
@@ -39,7 +48,7 @@ def copy_synthesis(model: nn.Module, samples: np.ndarray, sample_rate: int) -> t
         the recording and its copy, both ``(frames * hop,)`` at ``model.config.output_sample_rate``.
     """
     with torch.inference_mode():
-        copy = model(_log_mel(samples, sample_rate, model.config))[0, 0].numpy()
+        copy = model(torch.from_numpy(log_mel(samples, sample_rate, model.config)))[0, 0].numpy()
     reference = _reference(samples, sample_rate, model.config)
     length = min(len(copy), len(reference))
     return reference[:length], copy[:length]
@@ -47,8 +56,7 @@ def copy_synthesis(model: nn.Module, samples: np.ndarray, sample_rate: int) -> t
 
 def griffin_lim_copy(config, samples: np.ndarray, sample_rate: int, *, iterations: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """The same path with Griffin-Lim in place of the network; shapes as in :func:`copy_synthesis`."""
-    log_mel = _log_mel(samples, sample_rate, config)[0].numpy()
-    copy = mel.griffin_lim(log_mel, config.mel, iterations=iterations)
+    copy = mel.griffin_lim(log_mel(samples, sample_rate, config)[0], config.mel, iterations=iterations)
     copy = audio.resample(copy, config.mel.sample_rate, config.output_sample_rate)
     reference = _reference(samples, sample_rate, config)
     length = min(len(copy), len(reference))

@@ -26,6 +26,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="length of the whole run")
     parser.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this session early, to be resumed")
     parser.add_argument("--every", type=int, default=500, help="steps between points of the curve")
+    parser.add_argument("--eager", action="store_true", help="no CUDA graphs: slower, and easier to debug")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name in ("seed", "batch", "frames"):
         parser.add_argument(f"--{name}", type=int, default=getattr(TrainingConfig, name))
@@ -54,7 +55,7 @@ def main() -> None:
             log.info("%s %s: %.1f minutes", part, manifest, corpus.minutes)
             corpora.append((corpus, float(share or 1)))
         mixtures[part] = Mixture(corpora, config.batch, config.frames)
-    trainer = Trainer(config, mixtures["train"], mixtures["validation"])
+    trainer = Trainer(config, mixtures["train"], mixtures["validation"], graphs=not arguments.eager)
     if trainer.resume(arguments.out):
         log.info("resumed at step %d, minute %.1f", trainer.step, trainer.seconds / 60)
     began = saved = time.monotonic()

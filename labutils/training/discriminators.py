@@ -16,6 +16,17 @@ __all__ = ["Discriminators", "PeriodDiscriminator", "SpectrogramDiscriminator"]
 SLOPE = 0.1
 
 
+def _scores(convs: nn.ModuleList, post: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Convolutions with leaky ReLU; returns the scores and the feature maps, the scores' own last."""
+    features = []
+    for conv in convs:
+        # One channel has no layout of its own; from the first layer on, channels lie last, as tensor cores like it.
+        x = F.leaky_relu(conv(x), SLOPE).contiguous(memory_format=torch.channels_last)
+        features.append(x)
+    x = post(x)
+    return x, [*features, x]
+
+
 class PeriodDiscriminator(nn.Module):
     """Judges every ``period``-th sample together (HiFi-GAN, arXiv 2010.05646, section 2.3).
 
@@ -41,12 +52,7 @@ class PeriodDiscriminator(nn.Module):
         if rest := samples % self.period:
             audio = F.pad(audio, (0, self.period - rest), "reflect")
         x = audio.view(batch, 1, -1, self.period)
-        features = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), SLOPE)
-            features.append(x)
-        x = self.post(x)
-        return x, [*features, x]
+        return _scores(self.convs, self.post, x)
 
 
 class SpectrogramDiscriminator(nn.Module):
@@ -76,12 +82,7 @@ class SpectrogramDiscriminator(nn.Module):
             )
             # Frames before bins: the strides above then shorten the frequency axis.
             x = torch.view_as_real(spectrum).square().sum(-1).add(1e-9).sqrt().transpose(1, 2).unsqueeze(1)
-        features = []
-        for conv in self.convs:
-            x = F.leaky_relu(conv(x), SLOPE)
-            features.append(x)
-        x = self.post(x)
-        return x, [*features, x]
+        return _scores(self.convs, self.post, x)
 
 
 class Discriminators(nn.Module):

@@ -39,12 +39,12 @@ class TrainingConfig:
     minutes: float | None = None
     steps: int | None = None
     seed: int = 1234
-    batch: int = 32
+    batch: int = 16
     frames: int = 64
     critic_width: float = 1.0
     reconstruct_first: float = 0.12  # share of the run before the critics come in
-    generator_rate: float = 5e-4
-    critic_rate: float = 2e-4
+    generator_rate: float = 4e-4
+    critic_rate: float = 3e-4
     final_rate: float = 0.05  # of the first
     warmup: int = 200
     average: float = 0.999  # decay of the moving average of the generator's weights
@@ -60,13 +60,16 @@ class Trainer:
         config: the run.
         mixture: where batches come from; its device is the device of the run.
         validation: another mixture, of utterances that are never trained on.
+        graphs: on a GPU, capture a step as a CUDA graph.
     """
 
-    def __init__(self, config: TrainingConfig, mixture: Mixture, validation: Mixture):
+    def __init__(self, config: TrainingConfig, mixture: Mixture, validation: Mixture, *, graphs: bool = True):
         self.config, self.mixture = config, mixture
         self.device = mixture.parts[0][0].source.device
         torch.manual_seed(config.seed)
-        self.generator = vocoders.create(config.preset, seed=config.seed, weight_norm=True).train().to(self.device)
+        # PyTorch's own initial weights: with weights scaled for a speech-like level, BigVGAN's gradients
+        # start 200 times larger.
+        self.generator = vocoders.build(vocoders.preset(config.preset)).train().to(self.device)
         self.critics = Discriminators(config.critic_width).to(self.device)
         self.mel_loss = MultiScaleMelLoss(self.generator.config.output_sample_rate).to(self.device)
         self.averaged = [p.detach().clone() for p in self.generator.parameters()]
@@ -83,6 +86,7 @@ class Trainer:
         self.mel, self.audio = mixture.draw(self.random)
         self.losses: dict[str, Tensor] = {}
         self.step, self.seconds, self.curve = 0, 0.0, []
+        self._use_graphs = graphs and self.device.type == "cuda"
         self._graphs: dict[bool, torch.cuda.CUDAGraph] = {}
 
     @property
@@ -136,7 +140,7 @@ class Trainer:
             self.losses.setdefault(name, torch.zeros((), device=self.device)).copy_(value.detach())
 
     def _run(self, adversarial: bool) -> None:
-        if self.device.type != "cuda":
+        if not self._use_graphs:
             self._one_step(adversarial)
             return
         if adversarial not in self._graphs:
@@ -185,7 +189,7 @@ class Trainer:
 
     def average(self) -> nn.Module:
         """A copy of the generator with averaged weights, in evaluation mode, weight norm kept."""
-        model = vocoders.create(self.config.preset, weight_norm=True).to(self.device)
+        model = vocoders.build(vocoders.preset(self.config.preset)).to(self.device)
         with torch.no_grad():
             for mine, averaged in zip(model.parameters(), self.averaged, strict=True):
                 mine.copy_(averaged)
