@@ -17,7 +17,7 @@ import nbformat
 
 SETTINGS = {
     # Every cell stays in the page, also those that are not in view.
-    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
@@ -250,11 +250,11 @@ class NotebookPage:
 
     def screenshot(self, path: Path, tallest: int = 12000) -> Path:
         """A picture of the whole notebook: the window is made as tall as it needs to be."""
-        height = self.page.evaluate(
-            "() => Math.max(...[...document.querySelectorAll('.jp-NotebookPanel *')]"
-            ".map(node => node.scrollHeight))"
-        )
-        self.page.set_viewport_size({"width": 1400, "height": min(int(height) + 200, tallest)})
+        panel = ".jp-NotebookPanel:not(.lm-mod-hidden)"
+        outer = f"document.querySelector('{panel} .jp-WindowedPanel-outer')"
+        height = self.page.evaluate(f"() => {outer}.scrollHeight")
+        self.page.set_viewport_size({"width": 1400, "height": min(height + 200, tallest)})
+        self.page.evaluate(f"() => {outer}.scrollTo(0, 0)")
         self.page.wait_for_timeout(500)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=path)
