@@ -9,7 +9,7 @@ import torch
 
 from labutils import vocoders
 from labutils.training.data import MARGIN, Corpus, CorpusError, Mixture
-from labutils.training.losses import MultiScaleMelLoss
+from labutils.training.losses import FrontEndLoss, MultiScaleMelLoss
 from labutils.training.loop import Trainer, TrainingConfig
 
 SMALL = ["melgan", "hifigan-small", "gpt-sovits-v4-small", "bigvgan-small"]
@@ -44,7 +44,7 @@ def test_ten_steps_of_every_family(preset, tmp_path):
     trainer = _trainer(preset)
     before = trainer.validate()
     losses = trainer.advance(10)
-    assert set(losses) == {"mel", "critic", "adversarial", "feature", "gradient"}
+    assert set(losses) == {"front_end", "mel", "critic", "adversarial", "feature", "gradient"}
     assert trainer.progress == 1 and trainer.step == 10
     trainer.config = trainer.config.__class__(**{**trainer.config.__dict__, "average": 0.0})
     assert trainer.validate() != before, "ten steps left the averaged generator as it was"
@@ -130,9 +130,27 @@ def test_every_place_of_a_corpus_is_drawn_and_validation_is_kept_apart(tmp_path)
         Corpus.load(tmp_path / "none.json", config)
 
 
-def test_the_mel_loss_hears_what_it_should():
-    loss = MultiScaleMelLoss(22050)
-    random = torch.Generator().manual_seed(0)
-    noise = 0.1 * torch.randn(1, 1, 8192, generator=random)
+@pytest.mark.parametrize(("loss", "six_decibels"), [
+    (MultiScaleMelLoss(22050), 7 * np.log10(2)),  # at each of seven scales
+    (FrontEndLoss(vocoders.preset("gpt-sovits-v4").mel, 48000), np.log(2)),
+    (FrontEndLoss(vocoders.preset("melgan").mel, 22050), np.log(2)),  # in ln, although its mel is in log10
+])  # fmt: skip
+def test_the_losses_hear_what_they_should(loss, six_decibels):
+    noise = 0.1 * torch.randn(1, 1, 9600, generator=torch.Generator().manual_seed(0))
     assert loss(noise, noise) == 0
-    assert loss(0.5 * noise, noise) == pytest.approx(7 * np.log10(2), rel=0.05)  # 6 dB at each of seven scales
+    assert loss(0.5 * noise, noise) == pytest.approx(six_decibels, rel=0.05)
+    # The rounding noise of a 16-bit file: another draw of it is no error.
+    quiet = [2e-5 * torch.randn(1, 1, 9600, generator=torch.Generator().manual_seed(s)) for s in (1, 2)]
+    assert loss(*quiet) < 0.15 * six_decibels
+
+
+def test_a_run_can_begin_with_a_checkpoint(tmp_path):
+    path = vocoders.save_checkpoint(tmp_path / "a.safetensors", vocoders.create("hifigan-small", seed=3), dtype=torch.float32)
+    trainer = _trainer("hifigan-small")
+    trainer.start_from(path)
+    mel = torch.zeros(1, 80, 8)
+    expected = vocoders.load_checkpoint(path)(mel)
+    assert torch.allclose(trainer.generator(mel), expected, atol=1e-6)
+    assert torch.allclose(trainer.average()(mel), expected, atol=1e-6)
+    with pytest.raises(vocoders.CheckpointError):
+        _trainer("bigvgan-small").start_from(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -22,6 +23,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--corpus", required=True, action="append", metavar="MANIFEST[:SHARE]",
                         help="manifest of a corpus and its share of each batch; may be repeated")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run; a run that is there is resumed")
+    parser.add_argument("--start-from", type=Path, metavar="CHECKPOINT",
+                        help="begin a new run with the weights of this checkpoint")
     parser.add_argument("--minutes", type=float, help="length of the whole run")
     parser.add_argument("--steps", type=int, help="length of the whole run")
     parser.add_argument("--stop-after", type=float, metavar="MINUTES", help="end this session early, to be resumed")
@@ -30,7 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name in ("seed", "batch", "frames"):
         parser.add_argument(f"--{name}", type=int, default=getattr(TrainingConfig, name))
-    for name in ("critic_width", "generator_rate", "critic_rate"):
+    for name in ("critic_width", "generator_rate", "critic_rate", "reconstruct_first", "front_end_weight", "mel_weight"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(TrainingConfig, name))
     arguments = parser.parse_args()
     if not (arguments.minutes or arguments.steps):
@@ -43,8 +46,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
-    names = ("preset", "minutes", "steps", "seed", "batch", "frames", "critic_width", "generator_rate", "critic_rate")
-    config = TrainingConfig(**{name: getattr(arguments, name) for name in names})
+    config = TrainingConfig(**{f.name: getattr(arguments, f.name) for f in fields(TrainingConfig) if hasattr(arguments, f.name)})
     vocoder = vocoders.preset(config.preset)
     mixtures = {}
     for part in ("train", "validation"):
@@ -56,6 +58,10 @@ def main() -> None:
             corpora.append((corpus, float(share or 1)))
         mixtures[part] = Mixture(corpora, config.batch, config.frames)
     trainer = Trainer(config, mixtures["train"], mixtures["validation"], graphs=not arguments.eager)
+    earlier = 0.0
+    if arguments.start_from:
+        earlier = vocoders.read_metadata(arguments.start_from).get("metadata", {}).get("minutes", 0.0)
+        trainer.start_from(arguments.start_from)
     if trainer.resume(arguments.out):
         log.info("resumed at step %d, minute %.1f", trainer.step, trainer.seconds / 60)
     began = saved = time.monotonic()
@@ -67,7 +73,7 @@ def main() -> None:
             trainer.save(arguments.out)
             vocoders.save_checkpoint(
                 arguments.out / f"{config.preset}.safetensors", vocoders.fold_weight_norm(trainer.average()),
-                metadata={"steps": trainer.step, "minutes": round(trainer.seconds / 60, 1), "seed": config.seed,
+                metadata={"steps": trainer.step, "minutes": round(earlier + trainer.seconds / 60, 1), "seed": config.seed,
                           "trained_on": ", ".join(Path(c).name for c in arguments.corpus)},
             )
             saved = now

@@ -20,7 +20,13 @@ from torch import Tensor, nn
 from labutils import vocoders
 from labutils.training.data import Mixture
 from labutils.training.discriminators import Discriminators
-from labutils.training.losses import MultiScaleMelLoss, adversarial_loss, discriminator_loss, feature_loss
+from labutils.training.losses import (
+    FrontEndLoss,
+    MultiScaleMelLoss,
+    adversarial_loss,
+    discriminator_loss,
+    feature_loss,
+)
 
 __all__ = ["TrainingConfig", "Trainer"]
 
@@ -48,7 +54,8 @@ class TrainingConfig:
     final_rate: float = 0.05  # of the first
     warmup: int = 200
     average: float = 0.999  # decay of the moving average of the generator's weights
-    mel_weight: float = 15.0
+    front_end_weight: float = 45.0
+    mel_weight: float = 5.0
     feature_weight: float = 2.0
     clip: float = 500.0
 
@@ -71,7 +78,9 @@ class Trainer:
         # start 200 times larger.
         self.generator = vocoders.build(vocoders.preset(config.preset)).train().to(self.device)
         self.critics = Discriminators(config.critic_width).to(self.device)
-        self.mel_loss = MultiScaleMelLoss(self.generator.config.output_sample_rate).to(self.device)
+        vocoder = self.generator.config
+        self.front_end_loss = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate).to(self.device)
+        self.mel_loss = MultiScaleMelLoss(vocoder.output_sample_rate).to(self.device)
         self.averaged = [p.detach().clone() for p in self.generator.parameters()]
         on_gpu = self.device.type == "cuda"
         options = {"betas": (0.8, 0.99), "weight_decay": 0.01, "fused": on_gpu, "capturable": on_gpu}
@@ -115,9 +124,8 @@ class Trainer:
 
     def _one_step(self, adversarial: bool) -> None:
         fake = self.generator(self.mel)
-        mel = self.mel_loss(fake, self.audio)
-        losses = {"mel": mel}
-        loss = self.config.mel_weight * mel
+        losses = {"front_end": self.front_end_loss(fake, self.audio), "mel": self.mel_loss(fake, self.audio)}
+        loss = self.config.front_end_weight * losses["front_end"] + self.config.mel_weight * losses["mel"]
         if adversarial:
             with self._autocast():
                 scores, _ = self.critics(torch.cat([self.audio, fake.detach()]))
@@ -183,9 +191,9 @@ class Trainer:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Multi-scale mel loss of the averaged generator on the validation segments."""
+        """Front-end loss of the averaged generator on the validation segments."""
         model = self.average()
-        return sum(float(self.mel_loss(model(mel), audio)) for mel, audio in self.validation) / len(self.validation)
+        return sum(float(self.front_end_loss(model(mel), audio)) for mel, audio in self.validation) / len(self.validation)
 
     def average(self) -> nn.Module:
         """A copy of the generator with averaged weights, in evaluation mode, weight norm kept."""
@@ -219,6 +227,18 @@ class Trainer:
         partial = folder / "curve.json.part"
         partial.write_text(json.dumps({"config": asdict(self.config), "points": self.curve}))
         os.replace(partial, folder / "curve.json")
+
+    def start_from(self, checkpoint: Path) -> None:
+        """Begin with the weights of a checkpoint of the same preset; critics and optimisers are new.
+
+        Raises:
+            CheckpointError: a file that is not of this preset.
+        """
+        model = vocoders.add_weight_norm(vocoders.load_checkpoint(checkpoint, self.config.preset))
+        self.generator.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            for averaged, mine in zip(self.averaged, self.generator.parameters(), strict=True):
+                averaged.copy_(mine)
 
     def resume(self, folder: Path) -> bool:
         """Continue what ``save`` wrote; False where ``folder`` holds nothing yet.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import librosa
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MultiScaleMelLoss", "adversarial_loss", "discriminator_loss", "feature_loss"]
+from labutils.mel import MelConfig, MelSpectrogram
+
+__all__ = ["FrontEndLoss", "MultiScaleMelLoss", "adversarial_loss", "discriminator_loss", "feature_loss"]
 
 
 class MultiScaleMelLoss(nn.Module):
@@ -47,6 +50,32 @@ class MultiScaleMelLoss(nn.Module):
             a, b = torch.log10(bank @ magnitude + self.FLOOR).chunk(2)
             total = total + (a - b).abs().mean()
         return total
+
+
+class FrontEndLoss(nn.Module):
+    """L1 distance of the mels that the vocoder itself is given, in natural logarithms (HiFi-GAN, section 2.4).
+
+    What the input says can be copied exactly, unlike the fine structure that :class:`MultiScaleMelLoss` sees.
+
+    Args:
+        mel: the front end. Where the output has another rate, window and hop keep their lengths in seconds.
+        output_rate: of both signals, in Hz.
+    """
+
+    FLOOR = 3e-4  # about 84 dB under a full-scale sine
+
+    def __init__(self, mel: MelConfig, output_rate: int):
+        super().__init__()
+        stretch = output_rate / mel.sample_rate
+        lengths = {name: round(getattr(mel, name) * stretch) for name in ("n_fft", "win_length", "hop_length")}
+        front_end = replace(mel, sample_rate=output_rate, fmax=mel.highest, log="ln", floor=1e-9, magnitude_epsilon=1e-9, **lengths)
+        self.mel = MelSpectrogram(front_end)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar."""
+        magnitudes = self.mel(torch.cat([fake, real]).squeeze(1).float()).exp()
+        a, b = torch.log(magnitudes + self.FLOOR).chunk(2)
+        return (a - b).abs().mean()
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
