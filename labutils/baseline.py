@@ -26,10 +26,13 @@ __all__ = [
     "FRAMES",
     "MINIMUM_SNR",
     "best",
+    "caption",
+    "compare",
     "main",
     "measured",
     "of",
     "picture",
+    "recorded_rows",
     "summary",
 ]
 
@@ -114,8 +117,7 @@ def picture(
     panels = {}
     for batch in batches:
         for name in names:
-            record = measured.recorded(vocoder=name)
-            shown = [r for r in record["rows"] if r["batch"] == batch] if record.available else []
+            shown = list(recorded_rows(name, batch).values())
             panels[f"{name}, batch {batch}"] = (shown, of(name, batch).get("variant"))
     drawn = variants_picture(panels, minimum_snr=MINIMUM_SNR)
     if path is not None:
@@ -123,22 +125,55 @@ def picture(
     return drawn
 
 
+def recorded_rows(vocoder: str, batch: int = 1) -> dict[str, dict[str, Any]]:
+    """{variant: row} of a vocoder's record; empty where there is none yet."""
+    record = measured.recorded(vocoder=vocoder)
+    rows = record["rows"] if record.available else []
+    return {row["variant"]: row for row in rows if row["batch"] == batch}
+
+
+def caption(names: Sequence[str] = tuple(FRAMES)) -> str:
+    """Where the records of these vocoders come from, in a line for each that differs."""
+    captions = [measured.recorded(vocoder=name).caption for name in names]
+    return "\n".join(dict.fromkeys(captions))
+
+
 def summary(batch: int = 1) -> list[dict[str, Any]]:
     """A row for each vocoder: FP32 against the baseline. For tables; empty without records."""
     table = []
     for name in FRAMES:
-        record = measured.recorded(vocoder=name)
         chosen = of(name, batch)
-        if not record.available or not chosen:
+        if chosen:
+            start = recorded_rows(name, batch).get("FP32", {}).get("median_ms")
+            table.append({
+                "vocoder": name, "FP32 (ms)": start, "baseline (ms)": chosen["median_ms"],
+                "times faster": start / chosen["median_ms"] if start else None,
+                "times real time": chosen["times_real_time"], "SNR (dB)": chosen["snr_db"],
+                "the baseline is": chosen["variant"],
+            })  # fmt: skip
+    return table
+
+
+def compare(*ways: str, batch: int = 1, key: str = "median_ms") -> list[dict[str, Any]]:
+    """A row for each vocoder with one figure of the named variants; for tables.
+
+    For times in ms a last column says how many times faster the last variant is than the first. A
+    figure that was not measured is None; without records the table is empty.
+    """
+    units = {"median_ms": "ms", "compile_seconds": "s", "peak_mb": "MB", "snr_db": "dB"}
+    unit = units.get(key, key)
+    table = []
+    for name in FRAMES:
+        rows = recorded_rows(name, batch)
+        if not rows:
             continue
-        plain = [r for r in record["rows"] if r["variant"] == "FP32" and r["batch"] == batch]
-        start = plain[0].get("median_ms") if plain else None
-        table.append({
-            "vocoder": name, "FP32 (ms)": start, "baseline (ms)": chosen["median_ms"],
-            "faster": start / chosen["median_ms"] if start else None,
-            "times real time": chosen["times_real_time"], "SNR (dB)": chosen["snr_db"],
-            "the baseline is": chosen["variant"],
-        })  # fmt: skip
+        values = [rows.get(way, {}).get(key) for way in ways]
+        line = {"vocoder": name}
+        line |= {f"{way} ({unit})": value for way, value in zip(ways, values, strict=True)}
+        if key == "median_ms" and len(ways) > 1:
+            first, last = values[0], values[-1]
+            line["times faster"] = first / last if first and last else None
+        table.append(line)
     return table
 
 

@@ -105,7 +105,7 @@ class Traced(nn.Module):
         self.config = model.config
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # that TorchScript is deprecated: the notebook says so
-            self.script = torch.jit.freeze(torch.jit.trace(model.eval(), mel))
+            self.script = torch.jit.freeze(torch.jit.trace(model.eval(), mel, check_trace=False))
 
     def forward(self, mel: Tensor) -> Tensor:
         return self.script(mel)
