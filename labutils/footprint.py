@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ def memory(call: Callable[[], Any], *, device: str = "cpu") -> dict[str, float |
     What other libraries allocate is not seen: compare `device_bytes`.
     """
     if not device.startswith("cuda"):
-        with _new_tensors() as tracker:
+        with _NewTensors() as tracker:
             result = call()
             del result
             gc.collect()
@@ -84,7 +84,8 @@ def leak_test(
             return torch.cuda.memory_allocated(device)  # settled by the host: no need to wait
 
     levels = []
-    with _new_tensors(active=read is None) as tracker:
+    # Without the highest sum: it would be found anew at every operation of every call.
+    with _NewTensors(peak=False) if read is None else nullcontext() as tracker:
         for number in range(warmup + runs):
             call()
             if number >= warmup:
@@ -119,9 +120,10 @@ def device_bytes(device: str = "cuda") -> int:
 class _NewTensors(TorchDispatchMode):
     """Follows the storages that operations make, and their highest sum."""
 
-    def __init__(self) -> None:
+    def __init__(self, peak: bool = True) -> None:
         super().__init__()
         self.peak = 0
+        self._follow_peak = peak
         self._known: dict[int, tuple[Any, int]] = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -132,7 +134,8 @@ class _NewTensors(TorchDispatchMode):
                 storage = tensor.untyped_storage()
                 reference = torch.multiprocessing.reductions.StorageWeakRef(storage)
                 self._known[reference.cdata] = (reference, storage.nbytes())
-        self.peak = max(self.peak, self.alive())
+        if self._follow_peak:
+            self.peak = max(self.peak, self.alive())
         return out
 
     def alive(self) -> int:
@@ -148,13 +151,3 @@ def _tensors(tree: Any) -> list[torch.Tensor]:
 
 def _key(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage()._cdata
-
-
-@contextmanager
-def _new_tensors(active: bool = True) -> Iterator[_NewTensors]:
-    tracker = _NewTensors()
-    if not active:
-        yield tracker
-        return
-    with tracker:
-        yield tracker

@@ -12,9 +12,9 @@ from labutils.figures import COLOURS, Picture, house_style
 __all__ = ["bounds_picture", "kind", "picture"]
 
 _WORDS = {
-    "arithmetic": "bound by arithmetic",
-    "memory": "bound by memory",
-    "launch": "too small: bound by launching",
+    "arithmetic": "floor set by arithmetic",
+    "memory": "floor set by memory",
+    "launch": "too small: floor set by launching",
 }
 _MOVING = ("pad", "cat", "copy", "clone", "index", "stack")
 
@@ -102,7 +102,7 @@ def picture(
 def bounds_picture(
     summaries: Mapping[str, Sequence[Mapping[str, Any]]], *, title: str = ""
 ) -> Picture:
-    """A bar for each {name: rows of `roofline.summary`}: the share of time by what bounds it."""
+    """A bar for each {name: rows of `roofline.summary`}: shares of time by what sets the floor."""
     from matplotlib.figure import Figure
 
     colours = {"arithmetic": COLOURS[0], "memory": COLOURS[1], "launch": "#B0B0B0"}
@@ -137,7 +137,7 @@ def bounds_picture(
         total = sum(times.values())
         shares = ", ".join(f"{100 * ms / total:.0f} % {bound}" for bound, ms in times.items())
         parts.append(f"{name}: {shares}")
-    return Picture(figure, f"What bounds the time of each network. {'; '.join(parts)}")
+    return Picture(figure, f"What sets the floor of each network's operations. {'; '.join(parts)}")
 
 
 def _rate(value: float) -> str:
