@@ -1,4 +1,5 @@
-"""What a network has to do for one input, counted from its graph: operations, elements and bytes of every layer."""
+"""What a network has to do for one input, counted from its graph: operations, elements and bytes
+of every layer."""
 
 from __future__ import annotations
 
@@ -14,8 +15,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 __all__ = ["LayerCost", "OperationCounter", "count", "module_paths", "totals"]
 
 # Views and shape changes move no data by themselves.
-_FREE = {"view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "expand", "slice", "select", "transpose", "t",
-         "permute", "detach", "alias", "as_strided", "split", "chunk", "_reshape_alias", "empty", "_to_copy", "empty_like"}
+_FREE = {
+    "view",
+    "_unsafe_view",
+    "reshape",
+    "unsqueeze",
+    "squeeze",
+    "expand",
+    "slice",
+    "select",
+    "transpose",
+    "t",
+    "permute",
+    "detach",
+    "alias",
+    "as_strided",
+    "split",
+    "chunk",
+    "_reshape_alias",
+    "empty",
+    "_to_copy",
+    "empty_like",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +46,8 @@ class LayerCost:
     Attributes:
         layer: path of the module that ran it, such as ``resblocks.0.convs1.2``.
         operation: name of the tensor operation, such as ``convolution`` or ``sin``.
-        macs: multiply-accumulate operations; one per element for pointwise operations counts as half.
+        macs: multiply-accumulate operations; one per element for pointwise operations counts as
+        half.
         elements: values written.
         bytes: values read and written, in the element size of the tensors (weights included).
         shape: of the output.
@@ -52,9 +74,13 @@ class OperationCounter(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name in _FREE or not isinstance(out, Tensor):
             return out
-        inputs = [a for a in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(a, Tensor)]
+        inputs = [
+            a for a in torch.utils._pytree.tree_leaves((args, kwargs)) if isinstance(a, Tensor)
+        ]
         moved = sum(t.numel() * t.element_size() for t in [*inputs, out])
-        row = LayerCost(self.path[-1], name, _macs(name, args, out), out.numel(), moved, tuple(out.shape))
+        row = LayerCost(
+            self.path[-1], name, _macs(name, args, out), out.numel(), moved, tuple(out.shape)
+        )
         self.rows.append(row)
         self.counted(row, func, args, kwargs or {})
         return out
@@ -66,7 +92,8 @@ class OperationCounter(TorchDispatchMode):
 def _macs(name: str, args: tuple, out: Tensor) -> float:
     if name == "convolution":
         x, weight, transposed = args[0], args[1], args[6]
-        # Every input value (transposed) or output value (plain) meets the kernel once per channel of its group.
+        # Every input value (transposed) or output value (plain) meets the kernel once per channel
+        # of its group.
         positions = x.numel() if transposed else out.numel()
         return float(positions * weight[0].numel())
     return out.numel() / 2
@@ -85,7 +112,10 @@ def module_paths(model: nn.Module, counter: OperationCounter) -> Iterator[None]:
     handles = []
     for path, module in model.named_modules():
         if path:
-            handles += [module.register_forward_pre_hook(enter(path)), module.register_forward_hook(leave)]
+            handles += [
+                module.register_forward_pre_hook(enter(path)),
+                module.register_forward_hook(leave),
+            ]
     try:
         yield
     finally:
@@ -93,12 +123,16 @@ def module_paths(model: nn.Module, counter: OperationCounter) -> Iterator[None]:
             handle.remove()
 
 
-def count(model: nn.Module, frames: int, *, batch: int = 1, dtype: torch.dtype = torch.float32) -> list[LayerCost]:
-    """Count every operation that ``model`` does for ``(batch, n_mels, frames)``; nothing is computed.
+def count(
+    model: nn.Module, frames: int, *, batch: int = 1, dtype: torch.dtype = torch.float32
+) -> list[LayerCost]:
+    """Count every operation that ``model`` does for ``(batch, n_mels, frames)``; nothing is
+    computed.
 
     The copy that is counted lives on torch's ``meta`` device, which knows shapes only, so even the
     112 million parameters of BigVGAN v2 take well under a second. Each operation counts as if
-    it read its inputs from memory and wrote its output there: a backend that fuses operations moves less.
+    it read its inputs from memory and wrote its output there: a backend that fuses operations
+    moves less.
     """
     model = copy.deepcopy(model).to(device="meta", dtype=dtype).eval()
     mel = torch.empty(batch, model.config.n_mels, frames, device="meta", dtype=dtype)

@@ -12,7 +12,15 @@ from torch import nn
 from labutils import audio, mel, metrics
 from labutils.audio import SpeechClip
 
-__all__ = ["copy_synthesis", "griffin_lim_copy", "held_out_comparison", "log_mel"]
+VOCODER, GRIFFIN_LIM = "vocoder", "Griffin-Lim, 60 iterations"
+
+__all__ = [
+    "against_griffin_lim",
+    "copy_synthesis",
+    "griffin_lim_copy",
+    "held_out_comparison",
+    "log_mel",
+]
 
 
 def _reference(samples: np.ndarray, rate: int, config) -> np.ndarray:
@@ -26,7 +34,8 @@ def log_mel(samples: np.ndarray, sample_rate: int, config) -> np.ndarray:
     """What a vocoder is given for speech.
 
     Args:
-        samples: ``(samples,)`` at ``sample_rate`` Hz, resampled to the rate of the mel where they differ.
+        samples: ``(samples,)`` at ``sample_rate`` Hz, resampled to the rate of the mel where they
+        differ.
         config: of the vocoder.
 
     Returns:
@@ -37,7 +46,9 @@ def log_mel(samples: np.ndarray, sample_rate: int, config) -> np.ndarray:
     return mel.MelSpectrogram(config.mel)(torch.from_numpy(source[:whole])[None]).numpy()
 
 
-def copy_synthesis(model: nn.Module, samples: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+def copy_synthesis(
+    model: nn.Module, samples: np.ndarray, sample_rate: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Speech to mel and back through a vocoder.
 
     Args:
@@ -54,9 +65,14 @@ def copy_synthesis(model: nn.Module, samples: np.ndarray, sample_rate: int) -> t
     return reference[:length], copy[:length]
 
 
-def griffin_lim_copy(config, samples: np.ndarray, sample_rate: int, *, iterations: int = 60) -> tuple[np.ndarray, np.ndarray]:
-    """The same path with Griffin-Lim in place of the network; shapes as in :func:`copy_synthesis`."""
-    copy = mel.griffin_lim(log_mel(samples, sample_rate, config)[0], config.mel, iterations=iterations)
+def griffin_lim_copy(
+    config, samples: np.ndarray, sample_rate: int, *, iterations: int = 60
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same path with Griffin-Lim in place of the network; shapes as in
+    :func:`copy_synthesis`."""
+    copy = mel.griffin_lim(
+        log_mel(samples, sample_rate, config)[0], config.mel, iterations=iterations
+    )
     copy = audio.resample(copy, config.mel.sample_rate, config.output_sample_rate)
     reference = _reference(samples, sample_rate, config)
     length = min(len(copy), len(reference))
@@ -67,18 +83,45 @@ def held_out_comparison(model: nn.Module, clips: Sequence[SpeechClip]) -> dict:
     """Score a vocoder and Griffin-Lim on clips; the figures that a trained vocoder is accepted by.
 
     Returns:
-        ``{"rows": [{"clip", "method", metric: value, …}, …], "medians": [{"method", metric: value, …}, …]}``.
+        ``{"rows": [{"clip", "method", metric: value, …}, …], "medians": [{"method", …}, …]}``.
     """
     rows = []
     for clip in clips:
         samples = clip.load()
         for method, (reference, copy) in {
-            "vocoder": copy_synthesis(model, samples, clip.sample_rate),
-            "Griffin-Lim, 60 iterations": griffin_lim_copy(model.config, samples, clip.sample_rate),
+            VOCODER: copy_synthesis(model, samples, clip.sample_rate),
+            GRIFFIN_LIM: griffin_lim_copy(model.config, samples, clip.sample_rate),
         }.items():
             scores = metrics.compare(reference, copy, model.config.output_sample_rate)
             rows.append({"clip": clip.name, "method": method, **scores})
     return {"rows": rows, "medians": _medians(rows)}
+
+
+def against_griffin_lim(medians: Sequence[dict]) -> list[dict]:
+    """Whether a vocoder's medians beat Griffin-Lim's: a row for each of the three conditions.
+
+    A trained vocoder should have a multi-resolution STFT distance lower by 10 %, a higher voicing
+    F1 and a PESQ that is at least equal.
+    """
+    mine, theirs = ({row["method"]: row for row in medians}[m] for m in (VOCODER, GRIFFIN_LIM))
+    rows = []
+    for metric, condition, met in (
+        ("multi_resolution_stft", "10 % lower", lambda a, b: a <= 0.9 * b),
+        ("voicing_f1", "higher", lambda a, b: a > b),
+        ("pesq_wb", "at least equal", lambda a, b: a >= b),
+    ):
+        a, b = mine[metric], theirs[metric]
+        known = a is not None and b is not None
+        rows.append(
+            {
+                "median of": metric,
+                "vocoder": a,
+                "Griffin-Lim": b,
+                "wanted": condition,
+                "met": ("yes" if met(a, b) else "no") if known else "not measured",
+            }
+        )
+    return rows
 
 
 def _medians(rows: list[dict]) -> list[dict]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from labutils import tables
 from labutils.figures import COLOURS, STYLE, Picture, picture, use_style
 from labutils.plots import (
     check_sounds,
@@ -29,12 +30,14 @@ __all__ = [
     "STYLE",
     "Picture",
     "Players",
+    "Table",
     "compare_spectrograms",
     "mel_picture",
     "picture",
     "player",
     "players",
     "spectrogram",
+    "table",
     "use_style",
     "waveform",
 ]
@@ -61,6 +64,24 @@ class Players:
 
     def __repr__(self) -> str:
         return f"Players({', '.join(map(repr, self.sounds))})"
+
+
+class Table:
+    """Rows for the last line of a cell; as HTML in the page, as text elsewhere."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.rows = [dict(row) for row in rows]
+
+    def _repr_html_(self) -> str:
+        return tables.table(self.rows)
+
+    def __repr__(self) -> str:
+        return tables.text_table(self.rows)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A table of rows, one mapping each; the keys of the mappings are the columns."""
+    return Table(rows)
 
 
 def player(

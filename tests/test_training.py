@@ -1,4 +1,5 @@
-"""Training: segments line up, ten steps run for every family, and an interrupted run goes on as if it had not stopped."""
+"""Training: segments line up, ten steps run for every family, and an interrupted run goes on as if
+it had not stopped."""
 
 import json
 
@@ -8,9 +9,11 @@ import soundfile
 import torch
 
 from labutils import vocoders
+from labutils.training import keeping
+from labutils.training.config import TrainingConfig
 from labutils.training.data import MARGIN, Corpus, CorpusError, Mixture
+from labutils.training.loop import Trainer
 from labutils.training.losses import FrontEndLoss, MultiScaleMelLoss
-from labutils.training.loop import Trainer, TrainingConfig
 
 SMALL = ["melgan", "hifigan-small", "gpt-sovits-v4-small", "bigvgan-small"]
 
@@ -22,20 +25,32 @@ def _utterances(rate: int, count: int = 4, seconds: float = 1.5) -> list[np.ndar
     for _ in range(count):
         pitch = random.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * 3 * time))
         phase = 2 * np.pi * np.cumsum(pitch) / rate
-        tone = sum(np.sin(k * phase) / k for k in range(1, 8)) + 0.05 * random.standard_normal(len(time))
+        tone = sum(np.sin(k * phase) / k for k in range(1, 8)) + 0.05 * random.standard_normal(
+            len(time)
+        )
         voices.append((tone / np.abs(tone).max() * 20000).astype(np.int16))
     return voices
 
 
 def _mixture(preset: str, batch: int = 2, frames: int = 16) -> Mixture:
     config = vocoders.preset(preset)
-    corpus = Corpus.from_arrays(_utterances(config.output_sample_rate), config.output_sample_rate, config)
+    corpus = Corpus.from_arrays(
+        _utterances(config.output_sample_rate), config.output_sample_rate, config
+    )
     return Mixture([(corpus, 1.0)], batch, frames)
 
 
 def _trainer(preset: str, **options) -> Trainer:
-    config = TrainingConfig(preset, steps=10, batch=2, frames=16, critic_width=0.05, warmup=2,
-                            reconstruct_first=0.3, **options)
+    config = TrainingConfig(
+        preset,
+        steps=10,
+        batch=2,
+        frames=16,
+        critic_width=0.05,
+        warmup=2,
+        reconstruct_first=0.3,
+        **options,
+    )
     return Trainer(config, _mixture(preset), _mixture(preset))
 
 
@@ -48,15 +63,33 @@ def test_ten_steps_of_every_family(preset, tmp_path):
     assert trainer.progress == 1 and trainer.step == 10
     trainer.config = trainer.config.__class__(**{**trainer.config.__dict__, "average": 0.0})
     assert trainer.validate() != before, "ten steps left the averaged generator as it was"
-    path = vocoders.save_checkpoint(tmp_path / "model.safetensors", vocoders.fold_weight_norm(trainer.average()),
-                                    metadata={"steps": 10})
+    path = vocoders.save_checkpoint(
+        tmp_path / "model.safetensors",
+        vocoders.fold_weight_norm(trainer.average()),
+        metadata={"steps": 10},
+    )
     again = vocoders.load_checkpoint(path, preset)
-    assert again(torch.zeros(1, again.config.n_mels, 8)).shape == (1, 1, 8 * again.config.hop_length)
+    assert again(torch.zeros(1, again.config.n_mels, 8)).shape == (
+        1,
+        1,
+        8 * again.config.hop_length,
+    )
 
 
 def test_training_lowers_the_mel_loss():
-    trainer = Trainer(TrainingConfig("hifigan-small", steps=40, batch=4, frames=16, reconstruct_first=1.0, warmup=2,
-                                     generator_rate=2e-3), _mixture("hifigan-small", 4), _mixture("hifigan-small"))
+    trainer = Trainer(
+        TrainingConfig(
+            "hifigan-small",
+            steps=40,
+            batch=4,
+            frames=16,
+            reconstruct_first=1.0,
+            warmup=2,
+            generator_rate=2e-3,
+        ),
+        _mixture("hifigan-small", 4),
+        _mixture("hifigan-small"),
+    )
     first = trainer.advance(1)["mel"]
     assert trainer.advance(39)["mel"] < 0.8 * first
 
@@ -67,9 +100,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     first = _trainer("hifigan-small")
     first.advance(6)
     first.log_point({"mel": 1.0})
-    first.save(tmp_path)
+    keeping.save(first, tmp_path)
     second = _trainer("hifigan-small")
-    assert second.resume(tmp_path)
+    assert keeping.resume(second, tmp_path)
     assert second.step == 6 and len(second.curve) == 1
     second.advance(10)
     assert second.step == 10
@@ -80,10 +113,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
 
 def test_resume_refuses_the_run_of_another_preset(tmp_path):
     trainer = _trainer("hifigan-small")
-    trainer.save(tmp_path)
+    keeping.save(trainer, tmp_path)
     with pytest.raises(ValueError, match="trains hifigan-small, not bigvgan-small"):
-        _trainer("bigvgan-small").resume(tmp_path)
-    assert not trainer.resume(tmp_path / "nothing-here")
+        keeping.resume(_trainer("bigvgan-small"), tmp_path)
+    assert not keeping.resume(trainer, tmp_path / "nothing-here")
 
 
 @pytest.mark.parametrize("preset", ["hifigan-small", "gpt-sovits-v4-small"])
@@ -112,7 +145,10 @@ def test_every_place_of_a_corpus_is_drawn_and_validation_is_kept_apart(tmp_path)
     rate = 22050
     voices = _utterances(rate, count=60, seconds=0.9)
     soundfile.write(tmp_path / "a.flac", np.concatenate(voices), rate)
-    entries = [{"shard": "a.flac", "start": i * len(voices[0]), "length": len(voices[0])} for i in range(60)]
+    entries = [
+        {"shard": "a.flac", "start": i * len(voices[0]), "length": len(voices[0])}
+        for i in range(60)
+    ]
     manifest = tmp_path / "a.json"
     manifest.write_text(json.dumps({"sample_rate": rate, "utterances": entries}))
     config = vocoders.preset("hifigan-small")
@@ -133,24 +169,29 @@ def test_every_place_of_a_corpus_is_drawn_and_validation_is_kept_apart(tmp_path)
 @pytest.mark.parametrize(("loss", "six_decibels"), [
     (MultiScaleMelLoss(22050), 7 * np.log10(2)),  # at each of seven scales
     (FrontEndLoss(vocoders.preset("gpt-sovits-v4").mel, 48000), np.log(2)),
-    (FrontEndLoss(vocoders.preset("melgan").mel, 22050), np.log(2)),  # in ln, although its mel is in log10
+    # in ln, although its mel is in log10
+    (FrontEndLoss(vocoders.preset("melgan").mel, 22050), np.log(2)),
 ])  # fmt: skip
 def test_the_losses_hear_what_they_should(loss, six_decibels):
     noise = 0.1 * torch.randn(1, 1, 9600, generator=torch.Generator().manual_seed(0))
     assert loss(noise, noise) == 0
     assert loss(0.5 * noise, noise) == pytest.approx(six_decibels, rel=0.05)
     # The rounding noise of a 16-bit file: another draw of it is no error.
-    quiet = [2e-5 * torch.randn(1, 1, 9600, generator=torch.Generator().manual_seed(s)) for s in (1, 2)]
+    quiet = [
+        2e-5 * torch.randn(1, 1, 9600, generator=torch.Generator().manual_seed(s)) for s in (1, 2)
+    ]
     assert loss(*quiet) < 0.15 * six_decibels
 
 
 def test_a_run_can_begin_with_a_checkpoint(tmp_path):
-    path = vocoders.save_checkpoint(tmp_path / "a.safetensors", vocoders.create("hifigan-small", seed=3), dtype=torch.float32)
+    path = vocoders.save_checkpoint(
+        tmp_path / "a.safetensors", vocoders.create("hifigan-small", seed=3), dtype=torch.float32
+    )
     trainer = _trainer("hifigan-small")
-    trainer.start_from(path)
+    keeping.start_from(trainer, path)
     mel = torch.zeros(1, 80, 8)
     expected = vocoders.load_checkpoint(path)(mel)
     assert torch.allclose(trainer.generator(mel), expected, atol=1e-6)
     assert torch.allclose(trainer.average()(mel), expected, atol=1e-6)
     with pytest.raises(vocoders.CheckpointError):
-        _trainer("bigvgan-small").start_from(path)
+        keeping.start_from(_trainer("bigvgan-small"), path)

@@ -9,14 +9,27 @@ def times_real_time(fn) -> CheckResult:
     """``fn(samples, sample_rate, seconds)``: how many times faster than real time."""
 
     def usual(fn):
-        expect_close(fn(48000, 24000, 0.5), 4.0, "48,000 samples at 24 kHz, made in 0.5 s, in times real time",
-                     hint="seconds of audio over seconds of work, not the other way round")
+        expect_close(
+            fn(48000, 24000, 0.5),
+            4.0,
+            "48,000 samples at 24 kHz, made in 0.5 s, in times real time",
+            hint="seconds of audio over seconds of work, not the other way round",
+        )
 
     def slow(fn):
-        expect_close(fn(22050, 22050, 2.0), 0.5, "1 s of audio made in 2 s", hint="slower than real time is below 1")
+        expect_close(
+            fn(22050, 22050, 2.0),
+            0.5,
+            "1 s of audio made in 2 s",
+            hint="slower than real time is below 1",
+        )
 
     def rate(fn):
-        expect_close(fn(48000, 48000, 0.5), 2.0, "the same work at 48 kHz, in times real time",
-                     hint="the sample rate says how long the audio lasts")
+        expect_close(
+            fn(48000, 48000, 0.5),
+            2.0,
+            "the same work at 48 kHz, in times real time",
+            hint="the sample rate says how long the audio lasts",
+        )
 
     return check(fn, usual, slow, rate, passed="seconds of audio made in one second of work")

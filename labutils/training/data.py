@@ -33,16 +33,23 @@ def read_utterances(manifest: Path) -> tuple[list[np.ndarray], int]:
     """Read every utterance of a manifest as int16 ``(samples,)``, and their rate in Hz."""
     manifest = Path(manifest)
     if not manifest.is_file():
-        raise CorpusError(f"no corpus manifest {manifest}: make it with `python data/make_corpus.py`")
+        raise CorpusError(
+            f"no corpus manifest {manifest}: make it with `python data/make_corpus.py`"
+        )
     content = json.loads(manifest.read_text())
     shards: dict[str, np.ndarray] = {}
     utterances = []
     for entry in content["utterances"]:
         if entry["shard"] not in shards:
-            shards[entry["shard"]], _ = soundfile.read(manifest.parent / entry["shard"], dtype="int16")
+            shards[entry["shard"]], _ = soundfile.read(
+                manifest.parent / entry["shard"], dtype="int16"
+            )
         shard = shards[entry["shard"]]
         if entry["start"] + entry["length"] > len(shard):
-            raise CorpusError(f"{manifest.parent / entry['shard']} is shorter than its manifest says: make it again")
+            raise CorpusError(
+                f"{manifest.parent / entry['shard']} is shorter than its manifest says: "
+                "make it again"
+            )
         utterances.append(shard[entry["start"] : entry["start"] + entry["length"]])
     return utterances, content["sample_rate"]
 
@@ -59,7 +66,8 @@ class Corpus:
         source: int16 ``(frames * mel hop,)``, what the mel is computed from.
         target: int16 ``(frames * output hop,)``, what the generator should produce (the same
             tensor where both rates are equal).
-        first, frames: int64 ``(utterances,)``, where each utterance starts and how long it is, in frames.
+        first, frames: int64 ``(utterances,)``, where each utterance starts and how long it is, in
+        frames.
     """
 
     config: VocoderConfig
@@ -69,7 +77,9 @@ class Corpus:
     frames: Tensor
 
     @classmethod
-    def load(cls, manifest: Path, config: VocoderConfig, *, device: str = "cpu", part: str = "train") -> Corpus:
+    def load(
+        cls, manifest: Path, config: VocoderConfig, *, device: str = "cpu", part: str = "train"
+    ) -> Corpus:
         """Read a corpus for one vocoder; every 50th utterance is the ``"validation"`` part.
 
         Raises:
@@ -80,13 +90,19 @@ class Corpus:
         return cls.from_arrays(chosen, rate, config, device=device)
 
     @classmethod
-    def from_arrays(cls, utterances: list[np.ndarray], rate: int, config: VocoderConfig, *, device="cpu") -> Corpus:
+    def from_arrays(
+        cls, utterances: list[np.ndarray], rate: int, config: VocoderConfig, *, device="cpu"
+    ) -> Corpus:
         """Resample int16 utterances ``(samples,)`` of ``rate`` Hz and cut each to whole frames."""
         mel, hop = config.mel, config.hop_length
         sources, targets, frames = [], [], []
         for samples in utterances:
             source = _resample(samples, rate, mel.sample_rate)
-            target = source if hop == mel.hop_length else _resample(samples, rate, config.output_sample_rate)
+            target = (
+                source
+                if hop == mel.hop_length
+                else _resample(samples, rate, config.output_sample_rate)
+            )
             count = min(len(source) // mel.hop_length, len(target) // hop)
             sources.append(source[: count * mel.hop_length])
             targets.append(target[: count * hop])
@@ -109,16 +125,24 @@ class Corpus:
         """Length of the whole corpus in minutes."""
         return len(self.source) / self.config.mel.sample_rate / 60
 
-    def segments(self, batch: int, frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def segments(
+        self, batch: int, frames: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Cut ``batch`` random segments.
 
         Returns:
             source audio with ``MARGIN`` frames of context on both sides,
-            ``(batch, (frames + 2 * MARGIN) * mel hop)``, and target audio ``(batch, 1, frames * hop)``,
+            ``(batch, (frames + 2 * MARGIN) * mel hop)``, and target audio
+            ``(batch, 1, frames * hop)``,
             both float32 at one random gain between -14 and 0 dB per segment.
         """
-        device, hop_in, hop_out = self.source.device, self.config.mel.hop_length, self.config.hop_length
-        room = (self.frames - frames - 2 * MARGIN - 1).clamp(min=0)  # one frame spare for the shift below
+        device, hop_in, hop_out = (
+            self.source.device,
+            self.config.mel.hop_length,
+            self.config.hop_length,
+        )
+        # One frame is spare for the shift below.
+        room = (self.frames - frames - 2 * MARGIN - 1).clamp(min=0)
         total = room.cumsum(0)
 
         def uniform(*shape: int) -> Tensor:
@@ -127,13 +151,16 @@ class Corpus:
         pick = (uniform(batch) * total[-1]).long().clamp(max=total[-1] - 1)
         which = torch.searchsorted(total, pick, right=True)
         start = self.first[which] + pick - (total[which] - room[which])
-        # Frames do not start at multiples of the hop in real use: shift by whole steps that both rates share.
+        # Frames do not start at multiples of the hop in real use: shift by whole steps that both
+        # rates share.
         steps = gcd(hop_in, hop_out)
         shift = (uniform(batch) * steps).long()
         a = start * hop_in + shift * (hop_in // steps)
         b = (start + MARGIN) * hop_out + shift * (hop_out // steps)
         gain = 10 ** (-14 / 20 * uniform(batch, 1)) / 32768
-        source = self.source[a[:, None] + torch.arange((frames + 2 * MARGIN) * hop_in, device=device)]
+        source = self.source[
+            a[:, None] + torch.arange((frames + 2 * MARGIN) * hop_in, device=device)
+        ]
         target = self.target[b[:, None] + torch.arange(frames * hop_out, device=device)]
         return source * gain, (target * gain).unsqueeze(1)
 

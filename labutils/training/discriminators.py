@@ -1,4 +1,4 @@
-"""The two critics that a generator is trained against: one reads the waveform folded by a period, one reads spectrograms.
+"""The two critics that a generator is trained against: of folded waveforms and of spectrograms.
 
 Both are narrower than the published ones: our generators are small, and a critic that costs ten
 times the generator would only slow the minutes that we have.
@@ -17,10 +17,11 @@ SLOPE = 0.1
 
 
 def _scores(convs: nn.ModuleList, post: nn.Module, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Convolutions with leaky ReLU; returns the scores and the feature maps, the scores' own last."""
+    """Convolutions with leaky ReLU; returns the scores, and the feature maps with them last."""
     features = []
     for conv in convs:
-        # One channel has no layout of its own; from the first layer on, channels lie last, as tensor cores like it.
+        # One channel has no layout of its own; from the first layer on, channels lie last, as
+        # tensor cores like it.
         x = F.leaky_relu(conv(x), SLOPE).contiguous(memory_format=torch.channels_last)
         features.append(x)
     x = post(x)
@@ -67,7 +68,11 @@ class SpectrogramDiscriminator(nn.Module):
         super().__init__()
         self.n_fft = n_fft
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
-        shapes = [(1, (3, 9), (1, 1)), *[(channels, (3, 9), (1, 2))] * 3, (channels, (3, 3), (1, 1))]
+        shapes = [
+            (1, (3, 9), (1, 1)),
+            *[(channels, (3, 9), (1, 2))] * 3,
+            (channels, (3, 3), (1, 1)),
+        ]
         self.convs = nn.ModuleList(
             weight_norm(nn.Conv2d(a, channels, k, stride, (k[0] // 2, k[1] // 2)))
             for a, k, stride in shapes
@@ -76,12 +81,26 @@ class SpectrogramDiscriminator(nn.Module):
 
     def forward(self, audio: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Score ``(B, 1, samples)``; returns the scores and the feature maps of every layer."""
-        with torch.autocast(audio.device.type, enabled=False):  # a half-precision FFT loses quiet detail
+        with torch.autocast(
+            audio.device.type, enabled=False
+        ):  # a half-precision FFT loses quiet detail
             spectrum = torch.stft(
-                audio.float().squeeze(1), self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
+                audio.float().squeeze(1),
+                self.n_fft,
+                self.n_fft // 4,
+                window=self.window,
+                return_complex=True,
             )
             # Frames before bins: the strides above then shorten the frequency axis.
-            x = torch.view_as_real(spectrum).square().sum(-1).add(1e-9).sqrt().transpose(1, 2).unsqueeze(1)
+            x = (
+                torch.view_as_real(spectrum)
+                .square()
+                .sum(-1)
+                .add(1e-9)
+                .sqrt()
+                .transpose(1, 2)
+                .unsqueeze(1)
+            )
         return _scores(self.convs, self.post, x)
 
 
@@ -101,6 +120,7 @@ class Discriminators(nn.Module):
         )
 
     def forward(self, audio: Tensor) -> tuple[list[Tensor], list[list[Tensor]]]:
-        """Score ``(B, 1, samples)`` with every critic; returns a list of scores and one of feature lists."""
+        """Score ``(B, 1, samples)`` with every critic; returns a list of scores and one of feature
+        lists."""
         scores, features = zip(*(critic(audio) for critic in self.critics), strict=True)
         return list(scores), list(features)

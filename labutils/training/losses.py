@@ -1,4 +1,5 @@
-"""What the generator is told: sound right at seven resolutions, fool the critics, and look alike inside them."""
+"""What the generator is told: copy the mel that it was given, sound right at seven resolutions, and
+fool the critics."""
 
 from __future__ import annotations
 
@@ -11,16 +12,22 @@ from torch import Tensor, nn
 
 from labutils.mel import MelConfig, MelSpectrogram
 
-__all__ = ["FrontEndLoss", "MultiScaleMelLoss", "adversarial_loss", "discriminator_loss", "feature_loss"]
+__all__ = [
+    "FrontEndLoss",
+    "MultiScaleMelLoss",
+    "adversarial_loss",
+    "discriminator_loss",
+    "feature_loss",
+]
 
 
 class MultiScaleMelLoss(nn.Module):
     """L1 distance of log10 mel magnitudes at seven window sizes, summed.
 
-    The scales are those of BigVGAN v2 (multi-scale mel loss) and of the Descript Audio Codec
-    (arXiv 2306.06546, section 3.4): windows of 32 to 2048 samples with 5 to 320 bands. Levels count from
-    a full-scale sine, and what lies under -80 dB hardly counts: the rounding noise of 16-bit files is random,
-    nobody can predict it, and on a bare logarithm it would make most of the gradient.
+    The scales are those of BigVGAN v2 (multi-scale mel loss) and of the Descript Audio Codec (arXiv
+    2306.06546, section 3.4): windows of 32 to 2048 samples with 5 to 320 bands. Levels count from a
+    full-scale sine, and what lies under -80 dB hardly counts: the rounding noise of 16-bit files is
+    random, nobody can predict it, and on a bare logarithm it would make most of the gradient.
 
     Args:
         sample_rate: of both signals, in Hz.
@@ -32,11 +39,14 @@ class MultiScaleMelLoss(nn.Module):
     def __init__(self, sample_rate: int):
         super().__init__()
         for n_fft, n_mels in self.SCALES:
-            with warnings.catch_warnings():  # the finest banks leave a few low bands empty: harmless here
+            # The finest banks leave a few low bands empty, which is harmless here.
+            with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="Empty filters")
                 bank = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
             window = torch.hann_window(n_fft)
-            self.register_buffer(f"bank_{n_fft}", torch.from_numpy(bank) * 2 / window.sum(), persistent=False)
+            self.register_buffer(
+                f"bank_{n_fft}", torch.from_numpy(bank) * 2 / window.sum(), persistent=False
+            )
             self.register_buffer(f"window_{n_fft}", window, persistent=False)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -53,12 +63,14 @@ class MultiScaleMelLoss(nn.Module):
 
 
 class FrontEndLoss(nn.Module):
-    """L1 distance of the mels that the vocoder itself is given, in natural logarithms (HiFi-GAN, section 2.4).
+    """L1 distance of the mels that the vocoder itself is given, in natural logarithms.
 
-    What the input says can be copied exactly, unlike the fine structure that :class:`MultiScaleMelLoss` sees.
+    HiFi-GAN's mel loss (arXiv 2010.05646, section 2.4). What the input says can be copied exactly,
+    unlike the fine structure that :class:`MultiScaleMelLoss` sees.
 
     Args:
-        mel: the front end. Where the output has another rate, window and hop keep their lengths in seconds.
+        mel: the front end. Where the output has another rate, window and hop keep their lengths in
+            seconds.
         output_rate: of both signals, in Hz.
     """
 
@@ -67,8 +79,19 @@ class FrontEndLoss(nn.Module):
     def __init__(self, mel: MelConfig, output_rate: int):
         super().__init__()
         stretch = output_rate / mel.sample_rate
-        lengths = {name: round(getattr(mel, name) * stretch) for name in ("n_fft", "win_length", "hop_length")}
-        front_end = replace(mel, sample_rate=output_rate, fmax=mel.highest, log="ln", floor=1e-9, magnitude_epsilon=1e-9, **lengths)
+        lengths = {
+            name: round(getattr(mel, name) * stretch)
+            for name in ("n_fft", "win_length", "hop_length")
+        }
+        front_end = replace(
+            mel,
+            sample_rate=output_rate,
+            fmax=mel.highest,
+            log="ln",
+            floor=1e-9,
+            magnitude_epsilon=1e-9,
+            **lengths,
+        )
         self.mel = MelSpectrogram(front_end)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -81,14 +104,20 @@ class FrontEndLoss(nn.Module):
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Least-squares loss (arXiv 1611.04076): real scores to one, fake scores to zero."""
     return sum(
-        ((1 - r.float()).square().mean() + f.float().square().mean() for r, f in zip(real, fake, strict=True)),
+        (
+            (1 - r.float()).square().mean() + f.float().square().mean()
+            for r, f in zip(real, fake, strict=True)
+        ),
         start=torch.zeros((), device=real[0].device),
     )
 
 
 def adversarial_loss(fake: list[Tensor]) -> Tensor:
     """Least-squares loss of the generator: fake scores to one."""
-    return sum(((1 - f.float()).square().mean() for f in fake), start=torch.zeros((), device=fake[0].device))
+    return sum(
+        ((1 - f.float()).square().mean() for f in fake),
+        start=torch.zeros((), device=fake[0].device),
+    )
 
 
 def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:

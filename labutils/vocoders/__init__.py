@@ -7,6 +7,7 @@ from labutils.vocoders.checkpoint import (
     load_checkpoint,
     read_metadata,
     save_checkpoint,
+    shipped,
 )
 from labutils.vocoders.config import BigVGANConfig, HiFiGANConfig, MelGANConfig, VocoderConfig
 from labutils.vocoders.hifigan import HiFiGANGenerator
@@ -36,5 +37,6 @@ __all__ = [
     "preset",
     "read_metadata",
     "save_checkpoint",
+    "shipped",
     "speech_like_mel",
 ]

@@ -23,7 +23,7 @@ from labutils.vocoders.presets import PRESETS, preset
 from labutils.vocoders.random_weights import build
 from labutils.vocoders.weight_norm import add_weight_norm, fold_weight_norm
 
-__all__ = ["CheckpointError", "load", "load_checkpoint", "read_metadata", "save_checkpoint"]
+__all__ = ["CheckpointError", "load", "load_checkpoint", "read_metadata", "save_checkpoint", "shipped"]
 
 _NAMES = {"melgan": "MelGAN", "hifigan": "HiFi-GAN", "bigvgan": "BigVGAN"}
 _SPELLINGS = (
@@ -76,6 +76,15 @@ def load_checkpoint(
     return model.eval()
 
 
+def shipped() -> list[str]:
+    """The presets that were trained for this workbook and come with it."""
+    return [name for name in PRESETS if _shipped_file(name).exists()]
+
+
+def _shipped_file(name: str) -> Path:
+    return DATA / "checkpoints" / f"{name}.safetensors"
+
+
 def load(name: str, checkpoint: str | Path | None = None) -> nn.Module:
     """The trained vocoder of that preset: from `checkpoint`, or the one that this workbook ships.
 
@@ -84,11 +93,10 @@ def load(name: str, checkpoint: str | Path | None = None) -> nn.Module:
     config = preset(name)
     if checkpoint is not None:
         return load_checkpoint(checkpoint, config)
-    path = DATA / "checkpoints" / f"{name}.safetensors"
+    path = _shipped_file(name)
     if not path.exists():
-        shipped = [n for n in PRESETS if (DATA / "checkpoints" / f"{n}.safetensors").exists()]
         raise CheckpointError(
-            f"no trained {name} is shipped (shipped: {', '.join(shipped) or 'none'}): "
+            f"no trained {name} is shipped (shipped: {', '.join(shipped()) or 'none'}): "
             "pass the authors' file as checkpoint, or measure speed only with "
             f"vocoders.create({name!r})"
         )

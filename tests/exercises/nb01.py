@@ -7,24 +7,48 @@ WRONG = {
         ("def to_natural_log(log10_mel):\n    return np.log(np.abs(log10_mel))", "times ln 10"),
     ],
     "output_length": [
-        ("def output_length(frames, strides, kernels):\n    return frames * int(np.prod(strides))", "even"),
-        ("def output_length(frames, strides, kernels):\n    n = frames\n    for s, k in zip(strides, kernels):\n"
-         "        n = (n - 1) * s + k\n    return n", "both sides"),
-        ("def output_length(frames, strides, kernels):\n    n = frames\n    for s, k in zip(strides, kernels):\n"
-         "        n = (n - 1) * s - (k - s) // 2 + k\n    return n", "both sides"),
+        (
+            "def output_length(frames, strides, kernels):\n    return frames * int(np.prod(strides))",
+            "even",
+        ),
+        (
+            "def output_length(frames, strides, kernels):\n    n = frames\n    for s, k in zip(strides, kernels):\n"
+            "        n = (n - 1) * s + k\n    return n",
+            "both sides",
+        ),
+        (
+            "def output_length(frames, strides, kernels):\n    n = frames\n    for s, k in zip(strides, kernels):\n"
+            "        n = (n - 1) * s - (k - s) // 2 + k\n    return n",
+            "both sides",
+        ),
     ],
     "block_reach": [
-        ("def block_reach(kernel, dilations):\n    return sum((kernel - 1) // 2 * d for d in dilations)",
-         "the second convolution"),
-        ("def block_reach(kernel, dilations):\n    return 2 * sum((kernel - 1) // 2 * (d + 1) for d in dilations)",
-         "one side only"),
-        ("def block_reach(kernel, dilations):\n    return max((kernel - 1) // 2 * (d + 1) for d in dilations)",
-         "in a row add"),
+        (
+            "def block_reach(kernel, dilations):\n    return sum((kernel - 1) // 2 * d for d in dilations)",
+            "the second convolution",
+        ),
+        (
+            "def block_reach(kernel, dilations):\n    return 2 * sum((kernel - 1) // 2 * (d + 1) for d in dilations)",
+            "one side only",
+        ),
+        (
+            "def block_reach(kernel, dilations):\n    return max((kernel - 1) // 2 * (d + 1) for d in dilations)",
+            "in a row add",
+        ),
     ],
     "snake": [
-        ("def snake(x, log_alpha, log_beta):\n    return x + torch.sin(x * log_alpha).square() / log_beta", "got"),
-        ("def snake(x, log_alpha, log_beta):\n    return x + torch.sin(x * log_alpha.exp()) / log_beta.exp()", "squared"),
-        ("def snake(x, log_alpha, log_beta):\n"
-         "    return x + torch.sin(x * log_alpha.exp()).square() * log_beta.exp()", "beta divides"),
+        (
+            "def snake(x, log_alpha, log_beta):\n    return x + torch.sin(x * log_alpha).square() / log_beta",
+            "got",
+        ),
+        (
+            "def snake(x, log_alpha, log_beta):\n    return x + torch.sin(x * log_alpha.exp()) / log_beta.exp()",
+            "squared",
+        ),
+        (
+            "def snake(x, log_alpha, log_beta):\n"
+            "    return x + torch.sin(x * log_alpha.exp()).square() * log_beta.exp()",
+            "beta divides",
+        ),
     ],
 }

@@ -1,0 +1,79 @@
+"""Saving a training run, resuming it, and beginning a new one with the weights of a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from labutils import vocoders
+from labutils.training.loop import Trainer
+
+__all__ = ["resume", "save", "start_from"]
+
+
+def save(trainer: Trainer, folder: Path) -> None:
+    """Write ``state.pt`` (all of the run) and ``curve.json`` into ``folder``, each in one move."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = asdict(trainer.config)
+    state = {
+        "config": config,
+        "step": trainer.step,
+        "seconds": trainer.seconds,
+        "curve": trainer.curve,
+        "generator": trainer.generator.state_dict(),
+        "critics": trainer.critics.state_dict(),
+        "averaged": trainer.averaged,
+        "random": trainer.random.get_state(),
+        "optimisers": [optimiser.state_dict() for optimiser in trainer.optimisers],
+    }
+    partial = folder / "state.pt.part"
+    torch.save(state, partial)
+    os.replace(partial, folder / "state.pt")
+    partial = folder / "curve.json.part"
+    partial.write_text(json.dumps({"config": config, "points": trainer.curve}))
+    os.replace(partial, folder / "curve.json")
+
+
+def resume(trainer: Trainer, folder: Path) -> bool:
+    """Continue what `save` wrote; False where ``folder`` holds nothing yet.
+
+    Call it before the first step.
+
+    Raises:
+        ValueError: the saved run trains another preset.
+    """
+    path = Path(folder) / "state.pt"
+    if not path.is_file():
+        return False
+    state = torch.load(path, map_location=trainer.device, weights_only=True)
+    mine, saved = trainer.config.preset, state["config"]["preset"]
+    if mine != saved:
+        raise ValueError(f"{path} trains {saved}, not {mine}: choose another folder")
+    trainer.generator.load_state_dict(state["generator"])
+    trainer.critics.load_state_dict(state["critics"])
+    trainer.set_average(state["averaged"])
+    for optimiser, moments, rate in zip(
+        trainer.optimisers, state["optimisers"], trainer.rates, strict=True
+    ):
+        optimiser.load_state_dict(moments)
+        for group in optimiser.param_groups:  # a loaded state brings a rate of its own
+            group["lr"] = rate
+    trainer.random.set_state(state["random"].cpu())
+    trainer.step, trainer.seconds, trainer.curve = state["step"], state["seconds"], state["curve"]
+    return True
+
+
+def start_from(trainer: Trainer, checkpoint: Path) -> None:
+    """Begin with a checkpoint's weights; critics and optimisers are new.
+
+    Raises:
+        CheckpointError: a file that is not of the trainer's preset.
+    """
+    model = vocoders.load_checkpoint(checkpoint, trainer.config.preset)
+    trainer.generator.load_state_dict(vocoders.add_weight_norm(model).state_dict())
+    trainer.set_average(list(trainer.generator.parameters()))
