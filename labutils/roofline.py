@@ -69,12 +69,19 @@ class Ceilings:
         """Ceilings from a record, which holds them as a mapping of the attributes."""
         return cls(**{name: data[name] for name in cls.__dataclass_fields__})
 
-    def _repr_html_(self) -> str:
+    def rows(self) -> list[dict[str, Any]]:
+        """The ceilings, and the ridge of each dtype, as rows of a table."""
         rows = [{"ceiling": "memory, copying", "value": self.gb_per_s, "unit": "GB/s"}]
         for dtype, value in self.tflops.items():
             rows.append({"ceiling": f"arithmetic, {dtype}", "value": value, "unit": "TFLOP/s"})
         rows.append({"ceiling": "launching", "value": self.launch_us, "unit": "µs an operation"})
-        return tables.table(rows)
+        for dtype in self.tflops:
+            unit = "operations a byte"
+            rows.append({"ceiling": f"ridge, {dtype}", "value": self.ridge(dtype), "unit": unit})
+        return rows
+
+    def _repr_html_(self) -> str:
+        return tables.table(self.rows())
 
 
 def ceilings(
