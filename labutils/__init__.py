@@ -1,4 +1,4 @@
-"""Support code of the vocoder workbook: each module owns one step on the way from speech to a served engine."""
+"""Support code of the vocoder workbook: one module a step, from speech to a served engine."""
 
 from pathlib import Path
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from labutils import costs, show, vocoders
-from labutils.figures import house_style
+from labutils.show.figures import house_style
 
 __all__ = [
     "measured_reach",

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from labutils import onnx_graph, onnx_mend, tables
 from labutils.environment import require
-from labutils.onnx_fp16 import last_layers, to_fp16
+from labutils.onnx_fp16 import first_layers, last_layers, to_fp16
 from labutils.onnx_graph import OnnxError
 from labutils.onnx_parity import ParityReport, parity
 from labutils.onnx_tensorrt import Readiness, tensorrt_ready
@@ -34,6 +34,7 @@ __all__ = [
     "ParityReport",
     "Readiness",
     "export",
+    "first_layers",
     "last_layers",
     "parity",
     "tensorrt_ready",

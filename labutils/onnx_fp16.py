@@ -13,24 +13,38 @@ from labutils import onnx_graph, onnx_mend
 from labutils.environment import require
 from labutils.onnx_graph import OnnxError
 
-__all__ = ["last_layers", "to_fp16"]
+__all__ = ["first_layers", "last_layers", "to_fp16"]
 
 _LARGEST = 65504.0  # of FP16
+
+
+def first_layers(model: Any) -> list[str]:
+    """Names of the first convolution and what stands before it: conv_pre, MelGAN's padding.
+
+    `model` is a path or an onnx.ModelProto. They read the mel itself, once a frame. Raises
+    OnnxError for a graph without a convolution.
+    """
+    nodes, convolutions = _ends(model)
+    return [node.name for node in nodes[: convolutions[0] + 1]]
 
 
 def last_layers(model: Any) -> list[str]:
     """Names of the last convolution and what follows it: conv_post and its tanh or clip.
 
-    `model` is a path or an onnx.ModelProto. These layers make the waveform itself and are the
-    cheapest to keep in FP32. Raises OnnxError for a graph without a convolution.
+    As `first_layers`; they make the waveform itself.
     """
+    nodes, convolutions = _ends(model)
+    return [node.name for node in nodes[convolutions[-1] :]]
+
+
+def _ends(model: Any) -> tuple[list[Any], list[int]]:
     if isinstance(model, str | os.PathLike):
         model = onnx_graph.read(model)
     nodes = list(model.graph.node)
-    numbers = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
-    if not numbers:
+    convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+    if not convolutions:
         raise OnnxError("the graph has no convolution")
-    return [node.name for node in nodes[numbers[-1] :]]
+    return nodes, convolutions
 
 
 def to_fp16(
@@ -43,8 +57,9 @@ def to_fp16(
     """Write a copy of a file whose weights and activations are FP16; returns `out`.
 
     `exclude` names what stays FP32: types ("Sin"), node names ("conv_post/Conv") or patterns
-    ("resblocks.0.*"). By default the sines of BigVGAN's snakes, whose argument may be large, and
-    `last_layers`; with () nothing stays. `keep_io` keeps mel and audio FP32.
+    ("resblocks.0.*"). By default `first_layers` and `last_layers`, which cost next to nothing; with
+    () nothing stays. `keep_io` keeps mel and audio FP32: a log mel rounded to FP16 is the largest
+    single error in most vocoders (notebook 04).
 
     onnxruntime converts. What it leaves is mended: casts to FP16 and back between two FP32 nodes,
     which would round the audio itself; weights that an FP32 node shares with others; equal casts
@@ -58,10 +73,7 @@ def to_fp16(
     model = onnx_graph.read(path)
     if any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer):
         raise OnnxError(f"{name} is FP16 already")
-    if exclude is None:
-        patterns = [*(["Sin"] if "Sin" in onnx_graph.operators(model) else []), *last_layers(model)]
-    else:
-        patterns = list(exclude)
+    patterns = [*first_layers(model), *last_layers(model)] if exclude is None else list(exclude)
     kept = _matching(model, patterns)
     _separate_weights(model, kept)
     _check_range(model, kept, name)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from labutils import benchmark, footprint
-from labutils.benchmark import BenchmarkError, Timing
+from labutils import benchmark
+from labutils.benchmark import BenchmarkError, Timing, footprint
 from labutils.runners import MelError, Runner, RunnerError
-from labutils.tf32 import tf32
+from labutils.runners.tf32 import tf32
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import types
 
 import pytest
 
-from labutils import capabilities, environment, machine, packages, tables
+from labutils import environment, tables
 from labutils import survey as survey_module
+from labutils.environment import capabilities, machine, packages
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from labutils import environment, metrics, pitch
+from labutils import environment, metrics
+from labutils.audio.signals import AudioError
 from labutils.mel import MelConfig
-from labutils.metrics import QualityGate, UndefinedMetric
-from labutils.signals import AudioError
+from labutils.metrics import QualityGate, UndefinedMetric, pitch
 
 RATE = 16000
 MEL = MelConfig(RATE, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, fmax=8000)
@@ -91,7 +91,7 @@ def test_multi_resolution_stft_names_the_reference_first():
 
 
 def test_mcd_is_the_rms_difference_of_smooth_spectra(monkeypatch):
-    from labutils import scores
+    from labutils.metrics import scores
 
     n_mels = metrics.analysis_mel(RATE).n_mels
     bands = (np.arange(n_mels) + 0.5) / n_mels
@@ -171,7 +171,7 @@ def test_pesq_hears_noise_and_names_what_it_cannot_do():
 
 
 def test_pesq_gets_16_khz(monkeypatch):
-    from labutils import scores
+    from labutils.metrics import scores
 
     calls = []
 
@@ -194,7 +194,7 @@ def test_stoi_hears_noise_and_names_what_it_cannot_do():
 
 
 def test_a_missing_package_gives_none_in_compare_and_a_clear_error_alone(monkeypatch):
-    from labutils import scores
+    from labutils.metrics import scores
 
     def missing(module):
         raise environment.MissingPackage(f"{module} is not installed")

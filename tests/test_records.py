@@ -12,9 +12,18 @@ import numpy as np
 import papermill
 import pytest
 
-from labutils import environment, fingerprint, measurement, provenance, record_files, records
-from labutils.fingerprint import SourceError
-from labutils.records import Experiment, Noted, RecordError, experiment
+from labutils import environment, records
+from labutils.records import (
+    Experiment,
+    Noted,
+    RecordError,
+    experiment,
+    fingerprint,
+    measurement,
+    provenance,
+)
+from labutils.records import files as record_files
+from labutils.records.fingerprint import SourceError
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from labutils import costs, layer_times, roofline, vocoders
+from labutils import costs, roofline, vocoders
 from labutils.benchmark import BenchmarkError
 from labutils.costs import LayerCost
-from labutils.measurement import plain
-from labutils.roofline import Ceilings
+from labutils.records.measurement import plain
+from labutils.roofline import Ceilings, layer_times
 
 ROOF = Ceilings("cuda", gb_per_s=4000.0, tflops={"float32": 50.0, "float16": 800.0}, launch_us=5.0)
 
@@ -149,6 +149,6 @@ def test_pictures_have_the_words_of_what_they_show(timed):
     ],
 )
 def test_kinds_of_operations(operation, kind):
-    from labutils.roofline_pictures import kind as kind_of
+    from labutils.roofline.pictures import kind as kind_of
 
     assert kind_of(operation) == kind

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 from PIL import Image
 
-from labutils import mel, plots, show, thumbnails
-from labutils.signals import AudioError
+from labutils import mel, show
+from labutils.audio.signals import AudioError
+from labutils.show import plots, thumbnails
 
 RATE = 16000
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from labutils import timing_pictures
+from labutils.benchmark import pictures as timing_pictures
 
 
 def lines(picture):

@@ -7,8 +7,8 @@ import pytest
 from nbformat import v4
 
 from labutils import workbook
-from labutils.embedded_sound import SOUND_NOTE, strip_sound
-from labutils.sources import cells_hash, used_modules
+from labutils.workbook.embedded_sound import SOUND_NOTE, strip_sound
+from labutils.workbook.sources import cells_hash, used_modules
 
 TONE = """
 import numpy as np
@@ -39,7 +39,7 @@ def ran(tmp_path_factory):
         TONE,
         "6 * 7",
         "",
-        "from labutils import sources",
+        "from labutils.workbook import sources",
     )
     workbook.run(path)
     return path
@@ -70,7 +70,7 @@ def test_run_saves_outputs_without_sound_and_leaves_nothing_else(ran):
     assert text.count(SOUND_NOTE) == 1 and "data:audio/" not in text
     assert read(ran).cells[2].outputs[0].data["text/plain"] == "42"
     assert list(ran.parent.iterdir()) == [ran]
-    assert sorted(read(ran).metadata.workbook.sources) == ["cells", "labutils.sources"]
+    assert sorted(read(ran).metadata.workbook.sources) == ["cells", "labutils.workbook.sources"]
 
 
 def test_a_failing_cell_leaves_the_file_as_it_was(tmp_path, caplog):

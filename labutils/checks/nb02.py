@@ -49,10 +49,14 @@ def times_real_time(fn) -> CheckResult:
     def one(fn):
         got = fn((1, 80, 862), 256, 22050, 10.0)
         wanted = 862 * 256 / 22050 / 0.010
-        expect(not np.isclose(got, 1 / wanted),
-               f"10 s of speech in 10 ms: got {got:.3g}; that is the real-time factor, upside down")
-        expect(not np.isclose(got, wanted / 1e3),
-               f"10 s of speech in 10 ms: got {got:.3g}; the time is in milliseconds")
+        expect(
+            not np.isclose(got, 1 / wanted),
+            f"10 s of speech in 10 ms: got {got:.3g}; that is the real-time factor, upside down",
+        )
+        expect(
+            not np.isclose(got, wanted / 1e3),
+            f"10 s of speech in 10 ms: got {got:.3g}; the time is in milliseconds",
+        )
         expect_close(got, wanted, "(1, 80, 862), hop 256, 22,050 Hz, 10 ms: times real time",
                      hint="seconds of sound = frames * hop / rate")  # fmt: skip
 
@@ -75,13 +79,19 @@ def intensity(fn) -> CheckResult:
         case = (256, 256, 3, 6896, 2)
         got, right = fn(*case), wanted(*case)
         what = "256 to 256 channels, kernel 3, 6,896 values long, FP16: operations per byte"
-        expect(not np.isclose(got, right / 2, rtol=1e-3),
-               f"{what}: got {got:.4g}, half of it; a multiply-accumulate is two operations")
+        expect(
+            not np.isclose(got, right / 2, rtol=1e-3),
+            f"{what}: got {got:.4g}, half of it; a multiply-accumulate is two operations",
+        )
         without = 2 * 256 * 256 * 3 * 6896 / (2 * 2 * 256 * 6896)
-        expect(not np.isclose(got, without, rtol=1e-4),
-               f"{what}: got {got:.4g}; the weights have to be read, too")
-        expect(not np.isclose(got, right * 2, rtol=1e-3),
-               f"{what}: got {got:.4g}, twice the right answer; FP16 takes two bytes a value")
+        expect(
+            not np.isclose(got, without, rtol=1e-4),
+            f"{what}: got {got:.4g}; the weights have to be read, too",
+        )
+        expect(
+            not np.isclose(got, right * 2, rtol=1e-3),
+            f"{what}: got {got:.4g}, twice the right answer; FP16 takes two bytes a value",
+        )
         expect_close(got, right, what, rtol=1e-4, hint="values in, weights, values out")
 
     def others(fn):
@@ -135,8 +145,10 @@ def peaks(fn) -> CheckResult:
             expect(False, f"the list holds tensors, which keep {mb:.3g} MB alive: expected floats")
         expect_close(got, wanted(3), "peaks of three outputs", rtol=1e-4,
                      hint="the largest absolute value of each output")  # fmt: skip
-        expect(not model.grad,
-               "autograd was on: it keeps every operation for a backward pass that never comes")
+        expect(
+            not model.grad,
+            "autograd was on: it keeps every operation for a backward pass that never comes",
+        )
 
     def loudest(fn):
         quiet = [-mel for mel in mels(2)]

@@ -15,7 +15,9 @@ def choose_format(fn) -> CheckResult:
     def usual(fn):
         rows = _formats(FP32=(20.0, None), TF32=(9.0, 78.0), FP16=(5.0, 61.0), BF16=(4.9, 42.0))
         got = fn(rows, 50.0)
-        expect(got != "BF16", "50 dB asked for: got BF16, which has 42 dB; it is fast but too noisy")
+        expect(
+            got != "BF16", "50 dB asked for: got BF16, which has 42 dB; it is fast but too noisy"
+        )
         expect(got == "FP16", f"50 dB asked for: expected FP16, got {got!r}")
         got = fn(rows, 40.0)
         expect(got == "BF16", f"40 dB asked for: expected BF16, the fastest, got {got!r}")
@@ -46,9 +48,7 @@ def best_batch(fn) -> CheckResult:
 
     def chosen(fn):
         got = fn(latency, 2.0, 30.0)
-        expect(
-            got is not None and len(got) == 2, f"expected (batch, throughput), got {got!r}"
-        )
+        expect(got is not None and len(got) == 2, f"expected (batch, throughput), got {got!r}")
         expect(
             got[0] != 8,
             "within 30 ms: got batch 8, the largest that fits; batch 4 makes more sound per second",
@@ -67,7 +67,9 @@ def best_batch(fn) -> CheckResult:
         got = fn(latency, 2.0, 4.0)
         expect(got is None, f"no batch is ready within 4 ms: expected None, got {got!r}")
 
-    return check(fn, chosen, throughput, limit, passed="throughput is bought with waiting, up to a point")
+    return check(
+        fn, chosen, throughput, limit, passed="throughput is bought with waiting, up to a point"
+    )
 
 
 def graph_gain(fn) -> CheckResult:
@@ -86,10 +88,14 @@ def graph_gain(fn) -> CheckResult:
         )  # fmt: skip
 
     def units(fn):
-        expect_close(fn(1000, 10.0, 10.0), 1.0, "1000 operations of 10 us, 10 ms of work: just even")
+        expect_close(
+            fn(1000, 10.0, 10.0), 1.0, "1000 operations of 10 us, 10 ms of work: just even"
+        )
         expect_close(fn(1000, 12.0, 10.0), 1.2, "1000 operations of 12 us, 10 ms of work")
 
-    return check(fn, bound, free, units, passed="a graph helps where launching takes longer than the work")
+    return check(
+        fn, bound, free, units, passed="a graph helps where launching takes longer than the work"
+    )
 
 
 def bucket(fn) -> CheckResult:
@@ -102,7 +108,9 @@ def bucket(fn) -> CheckResult:
 
     def edges(fn):
         expect_close(fn(256, [128, 256, 512]), 256, "256 frames fit 256 exactly")
-        expect_close(fn(100, [512, 128, 256]), 128, "100 frames, buckets in any order: 512, 128, 256")
+        expect_close(
+            fn(100, [512, 128, 256]), 128, "100 frames, buckets in any order: 512, 128, 256"
+        )
 
     def too_long(fn):
         try:

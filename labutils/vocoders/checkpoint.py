@@ -23,7 +23,14 @@ from labutils.vocoders.presets import PRESETS, preset
 from labutils.vocoders.random_weights import build
 from labutils.vocoders.weight_norm import add_weight_norm, fold_weight_norm
 
-__all__ = ["CheckpointError", "load", "load_checkpoint", "read_metadata", "save_checkpoint", "shipped"]
+__all__ = [
+    "CheckpointError",
+    "load",
+    "load_checkpoint",
+    "read_metadata",
+    "save_checkpoint",
+    "shipped",
+]
 
 _NAMES = {"melgan": "MelGAN", "hifigan": "HiFi-GAN", "bigvgan": "BigVGAN"}
 _SPELLINGS = (

@@ -9,23 +9,27 @@ WRONG = {
     "choose_format": [
         (_FORMATS + "    return min(rows, key=lambda row: row['ms'])['format']", "too noisy"),
         (
-            _FORMATS + "    good = [r for r in rows if r['snr_db'] is None or r['snr_db'] >= minimum_snr]\n"
+            _FORMATS
+            + "    good = [r for r in rows if r['snr_db'] is None or r['snr_db'] >= minimum_snr]\n"
             "    return min(good, key=lambda r: r['snr_db'] or 999)['format']",
             "not always faster",
         ),
         (
-            _FORMATS + "    good = [r for r in rows if r['snr_db'] and r['snr_db'] >= minimum_snr]\n"
+            _FORMATS
+            + "    good = [r for r in rows if r['snr_db'] and r['snr_db'] >= minimum_snr]\n"
             "    return min(good, key=lambda r: r['ms'])['format'] if good else None",
             "not always faster",
         ),
         (
-            _FORMATS + "    good = [r for r in rows if r['snr_db'] is None or r['snr_db'] >= minimum_snr]\n"
+            _FORMATS
+            + "    good = [r for r in rows if r['snr_db'] is None or r['snr_db'] >= minimum_snr]\n"
             "    good = good[1:] if len(good) > 1 else good + rows[1:]\n"
             "    return min(good, key=lambda r: r['ms'])['format']",
             "not always faster",
         ),
         (
-            _FORMATS + "    return min((r for r in rows if r['snr_db'] >= minimum_snr), key=lambda r: r['ms'])",
+            _FORMATS
+            + "    return min((r for r in rows if r['snr_db'] >= minimum_snr), key=lambda r: r['ms'])",
             "raised TypeError",
         ),
     ],
@@ -36,17 +40,20 @@ WRONG = {
             "the largest that fits",
         ),
         (
-            _BATCH + "    rate = {b: audio_seconds / ms * 1e3 for b, ms in latency_ms.items() if ms <= limit_ms}\n"
+            _BATCH
+            + "    rate = {b: audio_seconds / ms * 1e3 for b, ms in latency_ms.items() if ms <= limit_ms}\n"
             "    b = max(rate, key=rate.get)\n    return b, rate[b]",
             "the batch, within 30 ms",
         ),
         (
-            _BATCH + "    rate = {b: b * audio_seconds / ms for b, ms in latency_ms.items() if ms <= limit_ms}\n"
+            _BATCH
+            + "    rate = {b: b * audio_seconds / ms for b, ms in latency_ms.items() if ms <= limit_ms}\n"
             "    b = max(rate, key=rate.get)\n    return b, rate[b]",
             "a latency is in ms",
         ),
         (
-            _BATCH + "    rate = {b: b * audio_seconds / ms * 1e3 for b, ms in latency_ms.items()}\n"
+            _BATCH
+            + "    rate = {b: b * audio_seconds / ms * 1e3 for b, ms in latency_ms.items()}\n"
             "    b = max(rate, key=rate.get)\n    return b, rate[b]",
             "within 5.5 ms",
         ),
@@ -59,7 +66,13 @@ WRONG = {
     "bucket": [
         (_BUCKET + "    return min(buckets, key=lambda b: abs(b - frames))", "too short"),
         (_BUCKET + "    return next(b for b in buckets if b >= frames)", "in any order"),
-        (_BUCKET + "    return min((b for b in buckets if b > frames), default=max(buckets))", "exactly"),
-        (_BUCKET + "    return min((b for b in buckets if b >= frames), default=max(buckets))", "ValueError"),
+        (
+            _BUCKET + "    return min((b for b in buckets if b > frames), default=max(buckets))",
+            "exactly",
+        ),
+        (
+            _BUCKET + "    return min((b for b in buckets if b >= frames), default=max(buckets))",
+            "ValueError",
+        ),
     ],
 }

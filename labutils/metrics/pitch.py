@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from labutils.signals import AudioError, mono, pair, resample
+from labutils.audio.signals import AudioError, mono, pair, resample
 
 __all__ = [
     "F0_RANGE",

@@ -1,7 +1,7 @@
 """What bounds each operation: the machine's measured ceilings against operations and bytes.
 
 The model is the roofline of Williams, Waterman and Patterson (2009), with the cost of launching an
-operation as a third bound. Pictures are in `labutils.roofline_pictures`.
+operation as a third bound. Pictures are in `labutils.roofline.pictures`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import torch
 from labutils import tables
 from labutils.benchmark import BenchmarkError, time_call
 from labutils.costs import LayerCost
-from labutils.roofline_pictures import bounds_picture, picture
-from labutils.tf32 import tf32
+from labutils.roofline.pictures import bounds_picture, picture
+from labutils.runners.tf32 import tf32
 
 __all__ = ["BOUNDS", "Ceilings", "bounds_picture", "ceilings", "picture", "place", "summary"]
 

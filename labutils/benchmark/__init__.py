@@ -1,6 +1,6 @@
 """How long a runner takes: warm-up, device events, real percentiles, times real time.
 
-Memory is measured in `labutils.footprint`; its functions are here, too.
+Memory is measured in `labutils.benchmark.footprint`; its functions are here, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from labutils import tables
-from labutils.footprint import leak_test, memory
+from labutils.benchmark.footprint import leak_test, memory
 from labutils.runners.base import Runner
 
 __all__ = ["BenchmarkError", "Timing", "leak_test", "measure", "memory", "time_call"]

@@ -21,9 +21,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from labutils import ROOT
-from labutils.embedded_sound import holds_sound, strip_sound
-from labutils.fingerprint import fingerprint_text
-from labutils.sources import cells_hash, module_file, used_modules
+from labutils.records.fingerprint import fingerprint_text
+from labutils.workbook.embedded_sound import holds_sound, strip_sound
+from labutils.workbook.sources import cells_hash, module_file, used_modules
 
 __all__ = [
     "NOTEBOOKS",
@@ -230,7 +230,3 @@ def _write(path: Path, text: str) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

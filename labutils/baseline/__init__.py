@@ -2,7 +2,7 @@
 
 python -m labutils.baseline --vocoder NAME --save data/records [--seconds 400]
 
-measures every variant of `labutils.variants` on a GPU and writes the record after each of them.
+measures every variant of `variants` on a GPU and writes the record after each of them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 
 import torch
 
-from labutils import benchmark, records, trials, variants, vocoders
-from labutils.figures import Picture
-from labutils.speed_pictures import variants_picture
+from labutils import benchmark, records, vocoders
+from labutils.baseline import trials, variants
+from labutils.baseline.pictures import variants_picture
+from labutils.show.figures import Picture
 
 __all__ = [
     "BATCHES",
@@ -33,6 +34,7 @@ __all__ = [
     "of",
     "picture",
     "recorded_rows",
+    "steps",
     "summary",
 ]
 
@@ -49,7 +51,7 @@ log = logging.getLogger(__name__)
     "03-baseline",
     needs="cuda",
     covers=[
-        "labutils.trials", "labutils.variants", benchmark.time_call, "labutils.layouts",
+        "labutils.baseline.trials", "labutils.baseline.variants", benchmark.time_call, "labutils.baseline.layouts",
         "labutils.runners.torch_runner", "labutils.runners.torch_graph",
     ],
 )  # fmt: skip
@@ -177,6 +179,28 @@ def compare(*ways: str, batch: int = 1, key: str = "median_ms") -> list[dict[str
     return table
 
 
+def steps(batch: int = 1) -> list[dict[str, Any]]:
+    """A row for each vocoder: times faster of each step over the variant that it starts from."""
+    chain = {
+        "FP32 to TF32": ("FP32", "TF32"),
+        "to FP16": ("TF32", "FP16"),
+        "graph": ("FP16", "FP16, graph"),
+        "compile": ("FP16, graph", "FP16, compile, graph"),
+        "max-autotune": ("FP16, compile, graph", "FP16, max-autotune, graph"),
+        "channels last": ("FP16, compile, graph", "FP16, compile, channels last, graph"),
+    }
+    table = []
+    for name in FRAMES:
+        rows = recorded_rows(name, batch)
+        if rows:
+            line: dict[str, Any] = {"vocoder": name}
+            for step, ends in chain.items():
+                before, after = (rows.get(end, {}).get("median_ms") for end in ends)
+                line[step] = before / after if before and after else None
+            table.append(line)
+    return table
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns 0, or 1 where nothing could be measured."""
     parser = argparse.ArgumentParser(
@@ -198,7 +222,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
     log.info("%s", done.path)
     return 0 if all(done["baseline"].values()) else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

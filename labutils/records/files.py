@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from labutils import provenance
-from labutils.measurement import RecordError
+from labutils.records import provenance
+from labutils.records.measurement import RecordError
 
 __all__ = ["FORMAT", "file_stem", "read_record", "same", "write_record"]
 

@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labutils import DATA, environment, machine, provenance
-from labutils.fingerprint import fingerprint, name_of
-from labutils.measurement import Measurement, RecordError, plain
-from labutils.record_files import FORMAT, file_stem, read_record, same, write_record
+from labutils import DATA, environment
+from labutils.environment import machine
+from labutils.records import provenance
+from labutils.records.files import FORMAT, file_stem, read_record, same, write_record
+from labutils.records.fingerprint import fingerprint, name_of
+from labutils.records.measurement import Measurement, RecordError, plain
 
 __all__ = ["Experiment", "Measurement", "Noted", "RecordError", "experiment", "read_record"]
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from labutils import pitch
+from labutils.audio.signals import AudioError, pair
 from labutils.environment import MissingPackage
-from labutils.gate import QualityGate, Verdict
 from labutils.mel import MelConfig
-from labutils.pitch import UndefinedMetric, f0, f0_rmse_cents, voicing_f1
-from labutils.scores import (
+from labutils.metrics import pitch
+from labutils.metrics.gate import QualityGate, Verdict
+from labutils.metrics.pitch import UndefinedMetric, f0, f0_rmse_cents, voicing_f1
+from labutils.metrics.scores import (
     analysis_mel,
     log_mel_l1,
     mcd,
@@ -30,7 +31,6 @@ from labutils.scores import (
     snr_db,
     stoi,
 )
-from labutils.signals import AudioError, pair
 
 __all__ = [
     "METRICS",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from labutils import DATA
-from labutils.signals import (
+from labutils.audio.signals import (
     AudioError,
     common_gain,
     decibels,

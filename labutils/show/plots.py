@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from labutils.figures import COLOUR_MAP, COLOURS, Picture, house_style
-from labutils.signals import AudioError, mono
+from labutils.audio.signals import AudioError, mono
+from labutils.show.figures import COLOUR_MAP, COLOURS, Picture, house_style
 
 __all__ = [
     "RANGE_DB",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labutils.figures import COLOURS, Picture, house_style
+from labutils.show.figures import COLOURS, Picture, house_style
 
 __all__ = ["batch_picture", "first_calls_picture", "launch_picture", "variants_picture"]
 
@@ -18,7 +18,7 @@ def variants_picture(
 ) -> Picture:
     """Bars of times real time, a panel for each {title: (rows, name of the marked variant)}.
 
-    Rows as `labutils.trials.rows` yields them. A variant with a lower SNR than `minimum_snr` is
+    Rows as `labutils.baseline.trials.rows` yields them. A variant with a lower SNR than `minimum_snr` is
     drawn pale with its SNR; one without a figure says so; a panel without rows, too.
     """
     from matplotlib.figure import Figure
@@ -34,6 +34,11 @@ def variants_picture(
         for ax, (title, (shown, marked)) in zip(grid.flat, panels.items(), strict=False):
             ax.set_title(title)
             _bars(ax, shown, marked, minimum_snr)
+        for left, *others in grid:  # the same names on both sides need no second column of them
+            labels = [text.get_text() for text in left.get_yticklabels()]
+            for ax in others:
+                if labels == [text.get_text() for text in ax.get_yticklabels()]:
+                    ax.set_yticklabels([])
         figure.supxlabel("times real time", fontsize=10)
     best = [f"{title}: {marked}" for title, (_, marked) in panels.items() if marked]
     return Picture(figure, "Bars of speed per variant. Marked: " + ("; ".join(best) or "none"))
@@ -59,7 +64,7 @@ def _bars(ax: Any, shown: Sequence[Row], marked: str | None, minimum_snr: float 
         ax.text(speed + 0.012 * widest, i, text, va="center", fontsize=8.5, fontweight=weight)
     ax.set_yticks(range(len(shown)), [_short(row["variant"]) for row in shown], fontsize=8.5)
     ax.invert_yaxis()
-    ax.set_xlim(0, 1.42 * widest)
+    ax.set_xlim(0, 1.5 * widest)
 
 
 def _short(variant: str) -> str:
@@ -86,9 +91,18 @@ def launch_picture(rows: Sequence[Row]) -> Picture:
             ax.plot(frames, [row[key] for row in rows], style, label=label, color=colour)
         ax.set(xscale="log", yscale="log", xlabel="mel frames in one call", ylabel="time (ms)")
         ax.set_xticks(frames, [str(n) for n in frames])
-        ax.minorticks_off()
+        _plain_log_axis(ax)
         ax.legend(loc="upper left")
     return Picture(figure, "Time of a call against its length, eager, as a graph, and of the host")
+
+
+def _plain_log_axis(ax: Any) -> None:
+    """1, 2, 5, 10 on a logarithmic y axis in place of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    ax.minorticks_off()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def batch_picture(rows: Sequence[Row], audio_seconds: float) -> Picture:
@@ -140,5 +154,6 @@ def first_calls_picture(rows: Sequence[Row]) -> Picture:
                 values = [row[key] for row in chosen]
                 ax.plot(frames, values, marker, color=colour, label=label, markersize=8)
         ax.set(yscale="log", xlabel="mel frames in the call", ylabel="time (ms)")
+        _plain_log_axis(ax)
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
     return Picture(figure, "Time of the first and of later calls per length, search on and off")

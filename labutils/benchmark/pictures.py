@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from labutils.figures import COLOURS, Picture, house_style
+from labutils.show.figures import COLOURS, Picture, house_style
 
 __all__ = ["calls_picture", "distribution_picture", "levels_picture", "transfers_picture"]
 

@@ -33,7 +33,13 @@ def in_fresh_process(
     """
     if task not in _TASKS:
         raise ValueError(f'no task "{task}": choose one of {", ".join(_TASKS)}')
-    command = [sys.executable, "-m", "labutils.fresh_process", task, json.dumps(arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "labutils.benchmark.fresh_process",
+        task,
+        json.dumps(arguments),
+    ]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, cwd=ROOT,

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labutils import ROOT, environment, machine
-from labutils.packages import package, version_of
+from labutils import ROOT, environment
+from labutils.environment import machine
+from labutils.environment.packages import package, version_of
 
 __all__ = ["collect", "describe", "machine_name", "tensorrt_library"]
 

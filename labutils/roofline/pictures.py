@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from labutils.figures import COLOURS, Picture, house_style
+from labutils.show.figures import COLOURS, Picture, house_style
 
 __all__ = ["bounds_picture", "kind", "picture"]
 

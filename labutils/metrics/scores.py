@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from labutils.audio.signals import AudioError, pair, resample
 from labutils.environment import require
 from labutils.mel import MelConfig, MelSpectrogram
-from labutils.pitch import UndefinedMetric
-from labutils.signals import AudioError, pair, resample
+from labutils.metrics.pitch import UndefinedMetric
 
 __all__ = [
     "analysis_mel",

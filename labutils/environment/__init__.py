@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 from types import ModuleType
 
-from labutils import machine, tables
-from labutils.capabilities import Capability
-from labutils.packages import Package, package, tool, version_of
-from labutils.survey import Survey, survey
+from labutils import tables
+from labutils.environment import machine
+from labutils.environment.capabilities import Capability
+from labutils.environment.packages import Package, package, tool, version_of
+from labutils.environment.survey import Survey, survey
 
 __all__ = [
     "BrokenPackage",

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 from labutils import tables
-from labutils.figures import COLOURS, STYLE, Picture, picture, use_style
-from labutils.plots import (
+from labutils.audio.signals import AudioError, common_gain, decibels
+from labutils.show.figures import COLOURS, STYLE, Picture, picture, use_style
+from labutils.show.plots import (
     check_sounds,
     compare_spectrograms,
     mel_picture,
     spectrogram,
     waveform,
 )
-from labutils.signals import AudioError, common_gain, decibels
-from labutils.thumbnails import thumbnails
+from labutils.show.thumbnails import thumbnails
 
 __all__ = [
     "COLOURS",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labutils.figures import COLOUR_MAP
-from labutils.plots import RANGE_DB, magnitudes, relative_db
+from labutils.show.figures import COLOUR_MAP
+from labutils.show.plots import RANGE_DB, magnitudes, relative_db
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from labutils import benchmark, costs, environment
-from labutils.layouts import channels_last
+from labutils.baseline.layouts import channels_last
+from labutils.metrics.scores import snr_db
 from labutils.runners.base import Runner
 from labutils.runners.torch_graph import CompiledRunner, GraphRunner
 from labutils.runners.torch_runner import DTYPES, TorchRunner
-from labutils.scores import snr_db
 
 __all__ = [
     "CPU",

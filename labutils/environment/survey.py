@@ -4,9 +4,10 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from labutils import machine, tables
-from labutils.capabilities import HARDWARE, TOOLS, Capability, gpu_names, package_row
-from labutils.packages import PACKAGES, torch_cuda
+from labutils import tables
+from labutils.environment import machine
+from labutils.environment.capabilities import HARDWARE, TOOLS, Capability, gpu_names, package_row
+from labutils.environment.packages import PACKAGES, torch_cuda
 
 __all__ = ["Survey", "survey"]
 

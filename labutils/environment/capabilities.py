@@ -8,8 +8,8 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 
-from labutils import machine
-from labutils.packages import (
+from labutils.environment import machine
+from labutils.environment.packages import (
     Package,
     package_folder,
     release_parts,

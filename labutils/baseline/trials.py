@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from labutils import variants
-from labutils.variants import Variant
+from labutils.baseline import variants
+from labutils.baseline.variants import Variant
 
 __all__ = ["rows"]
 

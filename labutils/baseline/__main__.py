@@ -1,0 +1,5 @@
+"""The command `python -m labutils.baseline`."""
+
+from labutils.baseline import main
+
+raise SystemExit(main())

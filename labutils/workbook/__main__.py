@@ -1,0 +1,5 @@
+"""The command `python -m labutils.workbook`."""
+
+from labutils.workbook import main
+
+raise SystemExit(main())
