@@ -1,24 +1,18 @@
 """A generator as one ONNX file of any batch and length, which TensorRT 8.6, 10 and 11 can read."""
 
-import contextlib
 import copy
-import inspect
-import io
 import json
-import logging
 import os
 import time
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from labutils import onnx_graph, onnx_mend, tables
-from labutils.environment import require
+from labutils.onnx_exporters import EXPORTERS, INPUT, OUTPUT
 from labutils.onnx_fp16 import first_layers, last_layers, to_fp16
 from labutils.onnx_graph import OnnxError
 from labutils.onnx_parity import ParityReport, parity
@@ -41,10 +35,7 @@ __all__ = [
     "to_fp16",
 ]
 
-INPUT, OUTPUT = "mel", "audio"
-EXPORTERS = ("dynamo", "legacy")
 _OPSETS = range(13, 21)
-_DYNAMO_OPSET = 18  # the oldest that torch's dynamo exporter writes
 _BATCH, _FRAMES = 2, 37  # of the example: a batch of 1 would be taken for a constant
 
 
@@ -123,12 +114,7 @@ def export(
     frames = max(_FRAMES, getattr(model.config, "min_frames", 1))
     example = torch.zeros(_BATCH, model.config.n_mels, frames)
     start = time.perf_counter()
-    try:
-        with _quiet(), torch.no_grad():
-            proto = (_dynamo if exporter == "dynamo" else _legacy)(model, example, opset)
-    except Exception as error:  # either exporter raises many types
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise OnnxError(f"the {exporter} exporter failed: {reason[:300]}") from error
+    proto = EXPORTERS[exporter](model, example, opset)
     seconds = {"export": time.perf_counter() - start}
     nodes_exported = len(proto.graph.node)
     onnx_mend.lower_opset(proto, opset)
@@ -173,56 +159,6 @@ def _ready(model: nn.Module) -> nn.Module:
     if has_weight_norm(model) or model.training or away:
         return fold_weight_norm(copy.deepcopy(model).cpu()).eval()
     return model
-
-
-def _dynamo(model: nn.Module, example: Tensor, opset: int) -> Any:
-    """torch.export follows the Python code with symbols for batch and frames."""
-    require("onnxscript")
-    argument = next(iter(inspect.signature(model.forward).parameters))
-    least = getattr(model.config, "min_frames", 1)
-    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=max(2, least))
-    program = torch.onnx.export(
-        model,
-        (example,),
-        dynamo=True,
-        dynamic_shapes={argument: {0: batch, 2: frames}},
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        opset_version=max(opset, _DYNAMO_OPSET),
-        external_data=False,
-        verbose=False,
-    )
-    return program.model_proto
-
-
-def _legacy(model: nn.Module, example: Tensor, opset: int) -> Any:
-    """TorchScript's tracer runs the model once and writes down the operations that it saw."""
-    onnx, file = require("onnx"), io.BytesIO()
-    torch.onnx.export(
-        model,
-        (example,),
-        file,
-        dynamo=False,
-        dynamic_axes={INPUT: {0: "batch", 2: "frames"}, OUTPUT: {0: "batch", 2: "samples"}},
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        opset_version=opset,
-    )
-    return onnx.load_from_string(file.getvalue())
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporters' messages: what matters of them is handled here or raised."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 def _name_shapes(proto: Any, config: Any) -> None:

@@ -1,6 +1,7 @@
 """Export to ONNX: both exporters, any batch and length, and what each TensorRT can read."""
 
 import json
+import math
 
 import numpy as np
 import onnx
@@ -16,7 +17,6 @@ from labutils.onnx_export import OnnxError, export, parity, tensorrt_ready
 
 pytestmark = pytest.mark.xdist_group("onnx-export")  # one worker makes the files once
 FAMILIES = ("melgan", "hifigan-v2", "bigvgan-small")
-LENGTHS = (5, 16, 61)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,8 @@ def files(folder):
 class TestEachFamilyWithEachExporter:
     def test_agrees_with_pytorch_at_unseen_lengths_and_batches(self, files, family, exporter):
         model, made = files(family, exporter)
-        report = parity(model, made.path, LENGTHS, (1, 3))
+        shortest = model.config.min_frames
+        report = parity(model, made.path, (shortest, 16, 61), (1, 3))
         assert report and report.worst < 1e-4 and len(report.rows) == 6
 
     def test_one_file_for_every_tensorrt(self, files, family, exporter):
@@ -128,14 +129,32 @@ class Wrapped(nn.Module):
         return self.after(self.generator(mel), mel.shape)
 
 
-def test_a_length_in_python_is_frozen_by_the_tracer_and_refused_by_dynamo(tmp_path):
-    model = Wrapped(lambda audio, shape: audio[..., : int(shape[-1]) * 8])
+def cut_to_length(audio, shape):
+    return audio[..., : math.ceil(shape[-1] * 8.0)]
+
+
+def test_a_length_in_python_is_frozen_by_the_tracer_and_found_by_parity(tmp_path):
+    model = Wrapped(cut_to_length)
     made = export(model, tmp_path / "frozen.onnx", exporter="legacy")
     assert made.dimensions["audio"] == ("batch", 1, "8*frames")  # this is what it claims
     report = parity(model, made.path, [20, 61], [1])
     assert [row["passed"] for row in report.rows] == [True, False]
     assert not report and "audio of (1, 1, 296), expected (1, 1, 488)" in repr(report)
     assert report.worst == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        (lambda audio, shape: 2 * audio if shape[-1] > 20 else audio, "frames = Dim.*min=21"),
+        (lambda audio, shape: audio[..., : int(shape[-1])], "specialized it to be a constant .37"),
+        (cut_to_length, "."),
+    ],
+)
+def test_dynamo_refuses_what_depends_on_the_example(after, reason, tmp_path):
+    with pytest.raises(OnnxError, match=f"the dynamo exporter failed: .*{reason}") as caught:
+        export(Wrapped(after), tmp_path / "model.onnx")
+    assert "\n" not in str(caught.value) and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("exporter", ["dynamo", "legacy"])
