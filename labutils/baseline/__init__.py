@@ -51,8 +51,8 @@ log = logging.getLogger(__name__)
     "03-baseline",
     needs="cuda",
     covers=[
-        "labutils.baseline.trials", "labutils.baseline.variants", benchmark.time_call, "labutils.baseline.layouts",
-        "labutils.runners.torch_runner", "labutils.runners.torch_graph",
+        "labutils.baseline.trials", "labutils.baseline.variants", "labutils.baseline.layouts",
+        benchmark.time_call, "labutils.runners.torch_runner", "labutils.runners.torch_graph",
     ],
 )  # fmt: skip
 def measured(vocoder: str) -> Iterator[records.Noted]:

@@ -18,8 +18,8 @@ def variants_picture(
 ) -> Picture:
     """Bars of times real time, a panel for each {title: (rows, name of the marked variant)}.
 
-    Rows as `labutils.baseline.trials.rows` yields them. A variant with a lower SNR than `minimum_snr` is
-    drawn pale with its SNR; one without a figure says so; a panel without rows, too.
+    Rows as `trials.rows` yields them. A variant with a lower SNR than `minimum_snr` is drawn pale
+    with its SNR; one without a figure says so; a panel without rows, too.
     """
     from matplotlib.figure import Figure
 
@@ -79,6 +79,7 @@ def launch_picture(rows: Sequence[Row]) -> Picture:
     """
     from matplotlib.figure import Figure
 
+    rows = [row for row in rows if "error" not in row]
     frames = [row["frames"] for row in rows]
     with house_style():
         figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
@@ -113,7 +114,7 @@ def batch_picture(rows: Sequence[Row], audio_seconds: float) -> Picture:
     """
     from matplotlib.figure import Figure
 
-    ways = [key for key in rows[0] if key.endswith("_ms")]
+    ways = list(dict.fromkeys(key for row in rows for key in row if key.endswith("_ms")))
     batches = [row["batch"] for row in rows]
     with house_style():
         figure = Figure(figsize=(_WIDTH, 3.2), layout="constrained")
@@ -147,7 +148,7 @@ def first_calls_picture(rows: Sequence[Row]) -> Picture:
         figure = Figure(figsize=(_WIDTH, 3.4), layout="constrained")
         ax = figure.subplots()
         for search, colour, word in ((False, COLOURS[0], "off"), (True, COLOURS[1], "on")):
-            chosen = [row for row in rows if row["search"] == search]
+            chosen = [row for row in rows if row["search"] == search and "error" not in row]
             frames = [row["frames"] for row in chosen]
             for key, marker, when in (("first_ms", "o", "first call"), ("later_ms", "_", "later")):
                 label = f"cudnn.benchmark {word}: {when} of a length"

@@ -15,7 +15,7 @@ from torch import nn
 from labutils.baseline import variants
 from labutils.baseline.variants import Variant
 
-__all__ = ["rows"]
+__all__ = ["noting", "rows"]
 
 _GRACE = 60.0  # seconds beyond the budget that a variant which has begun may take
 
@@ -49,22 +49,29 @@ def rows(
             }  # fmt: skip
             reason = variants.compiler_missing(device) if way.compile else None
             try:
-                if reason or left <= 0:
-                    raise RuntimeError(reason or "not measured: time")
-                with _limit(left + _GRACE):
+                with noting(row), _limit(left + _GRACE):
+                    if reason or left <= 0:
+                        raise RuntimeError(reason or "not measured: time")
                     row, audio = variants.measure(
                         model, way, mel, device=device, reference=references.get(mel.shape),
                         runs=runs, max_seconds=max_seconds,
                     )  # fmt: skip
-                if way == ways[0]:
-                    references[mel.shape] = audio
+                    if way == ways[0]:
+                        references[mel.shape] = audio
             except _OutOfTime:
                 row["error"] = f"not measured: time (stopped after {left + _GRACE:.0f} s)"
-            except Exception as error:  # out of memory, a compiler's or a library's failure
-                row["error"] = _words(error)
             with contextlib.suppress(Exception):  # a broken context must not end the run
                 variants.release(device)
             yield row
+
+
+@contextlib.contextmanager
+def noting(row: dict[str, Any]) -> Iterator[None]:
+    """Put the words of an exception in the block into row["error"]; whatever failed, go on."""
+    try:
+        yield
+    except Exception as error:
+        row["error"] = _words(error)
 
 
 def _words(error: Exception) -> str:

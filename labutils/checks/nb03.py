@@ -43,7 +43,7 @@ def choose_format(fn) -> CheckResult:
 
 
 def best_batch(fn) -> CheckResult:
-    """``fn(latency_ms, audio_seconds, limit_ms)``: the batch with the highest throughput in time."""
+    """``fn(latency_ms, audio_seconds, limit_ms)``: the best throughput in time."""
     latency = {1: 5.0, 2: 6.0, 4: 8.0, 8: 20.0, 16: 40.0}
 
     def chosen(fn):
@@ -84,7 +84,7 @@ def graph_gain(fn) -> CheckResult:
     def free(fn):
         expect_close(
             fn(400, 5.0, 20.0), 1.0, "400 operations of 5 us, 20 ms of work",
-            hint="the device is the slower one: launching early costs nothing, and a graph gains nothing",
+            hint="the device is the slower one: a graph gains nothing",
         )  # fmt: skip
 
     def units(fn):
@@ -103,7 +103,7 @@ def bucket(fn) -> CheckResult:
 
     def smallest(fn):
         expect_close(fn(130, [128, 256, 512]), 256, "130 frames, buckets 128, 256, 512",
-                     hint="the nearest one is too short: a mel can be padded, not squeezed")  # fmt: skip
+                     hint="the nearest one is too short: pad a mel, never squeeze")  # fmt: skip
         expect_close(fn(3, [128, 256, 512]), 128, "3 frames, buckets 128, 256, 512")
 
     def edges(fn):
