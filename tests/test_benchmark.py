@@ -11,6 +11,7 @@ import torch
 
 from labutils import benchmark
 from labutils.benchmark import BenchmarkError, Timing, footprint
+from labutils.benchmark import timing as clocks
 from labutils.runners import MelError, Runner, RunnerError
 from labutils.runners.tf32 import tf32
 
@@ -77,7 +78,7 @@ def test_the_sound_of_a_whole_batch_counts():
 
 def test_slow_calls_stop_at_the_time_limit_but_not_before_three_runs(monkeypatch):
     clock = itertools.count(0, 10)  # every look at the clock is 10 s later
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: next(clock))
     calls = []
     times = benchmark.time_call(lambda: calls.append(0), warmup=10, runs=50, max_seconds=1)
     assert len(times) == 3
@@ -86,7 +87,7 @@ def test_slow_calls_stop_at_the_time_limit_but_not_before_three_runs(monkeypatch
 
 def test_the_clock_is_read_after_the_work_is_done(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(benchmark.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
     runner = CountingRunner()
 
     def synchronize():
@@ -153,9 +154,9 @@ def test_a_timing_shows_itself():
 
 
 def test_work_on_another_stream_is_noticed():
-    assert benchmark._work_after(events=[0.02] * 5, unseen=[3.0] * 5)
-    assert not benchmark._work_after(events=[3.0] * 5, unseen=[0.005] * 5)
-    assert not benchmark._work_after(events=[0.01] * 5, unseen=[0.02] * 5)  # only the call itself
+    assert clocks._work_after(events=[0.02] * 5, unseen=[3.0] * 5)
+    assert not clocks._work_after(events=[3.0] * 5, unseen=[0.005] * 5)
+    assert not clocks._work_after(events=[0.01] * 5, unseen=[0.02] * 5)  # only the call itself
 
 
 # Memory

@@ -104,7 +104,7 @@ def test_ceilings_are_measured_here():
 def timed():
     model = vocoders.create("hifigan-small")
     mel = vocoders.speech_like_mel(model.config.mel, 4)
-    return model, layer_times.layer_times(model, mel, repeats=2)
+    return model, layer_times(model, mel, repeats=2)
 
 
 def test_the_operations_that_are_timed_are_those_that_are_counted(timed):
@@ -121,10 +121,10 @@ def test_equal_operations_are_timed_once(monkeypatch):
         calls.append(repeats)
         return float(len(calls))
 
-    monkeypatch.setattr(layer_times, "_on_host", on_host)
+    monkeypatch.setattr("labutils.roofline.stopwatch._on_host", on_host)
     layers = [nn.Conv1d(4, 4, 3, padding=1) for _ in range(3)]
     model = nn.Sequential(*layers, nn.Conv1d(4, 4, 3, dilation=2, padding=2))
-    pairs = layer_times.layer_times(model, torch.ones(1, 4, 9), repeats=7)
+    pairs = layer_times(model, torch.ones(1, 4, 9), repeats=7)
     # The last has the same shapes, but it is another operation.
     assert [ms for _, ms in pairs] == [1.0, 1.0, 1.0, 2.0] and calls == [7, 7]
 
@@ -136,7 +136,7 @@ def test_timing_changes_nothing_that_the_model_computes():
 
     model, mel, seen = InPlace(), torch.ones(1, 2, 3), []
     model.register_forward_hook(lambda module, args, out: seen.append(out.clone()))
-    pairs = layer_times.layer_times(model, mel, repeats=5)
+    pairs = layer_times(model, mel, repeats=5)
     assert [row.operation for row, _ in pairs][:3] == ["mul", "mul_", "add_"]
     assert torch.equal(seen[0], torch.full((1, 2, 3), 7.0))
     assert torch.equal(mel, torch.ones(1, 2, 3))
