@@ -62,8 +62,8 @@ GPU = (
     Variant("FP16", "float16"),
     Variant("BF16", "bfloat16"),
     Variant("FP16, graph", "float16", graph=True),
-    Variant("FP16, channels last, graph", "float16", channels_last=True, graph=True),
     Variant("FP16, compile, graph", "float16", compile="default", graph=True),
+    Variant("FP16, channels last, graph", "float16", channels_last=True, graph=True),
     Variant(
         "FP16, compile, channels last, graph",
         "float16", compile="default", channels_last=True, graph=True,

@@ -85,7 +85,8 @@ def capture_graph(
     torch.cuda.current_stream(mel.device).wait_stream(side)
     torch.cuda.synchronize(mel.device)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(mel.device), torch.cuda.graph(graph, pool=pool):
+    # The stream is named: torch's default one for captures lies on whichever GPU asked first.
+    with torch.cuda.device(mel.device), torch.cuda.graph(graph, pool=pool, stream=side):
         audio = forward(mel)
     return Captured(mel, audio, graph.replay, graph.pool())
 
