@@ -12,8 +12,8 @@ from tiny_vocoders import tiny
 from torch import nn
 from torch.nn.utils import parametrizations
 
-from labutils import onnx_graph, onnx_mend, vocoders
-from labutils.onnx_export import OnnxError, export, parity, tensorrt_ready
+from labutils import vocoders
+from labutils.onnx_export import OnnxError, export, files, mend, parity, tensorrt_ready
 
 pytestmark = pytest.mark.xdist_group("onnx-export")  # one worker makes the files once
 FAMILIES = ("melgan", "hifigan-v2", "bigvgan-small")
@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def files(folder):
+def exported(folder):
     """{(family, exporter): (model with weight norm, report)}, each exported once."""
     made = {}
 
@@ -42,14 +42,14 @@ def files(folder):
 @pytest.mark.parametrize("exporter", ["dynamo", "legacy"])
 @pytest.mark.parametrize("family", FAMILIES)
 class TestEachFamilyWithEachExporter:
-    def test_agrees_with_pytorch_at_unseen_lengths_and_batches(self, files, family, exporter):
-        model, made = files(family, exporter)
+    def test_agrees_with_pytorch_at_unseen_lengths_and_batches(self, exported, family, exporter):
+        model, made = exported(family, exporter)
         shortest = model.config.min_frames
         report = parity(model, made.path, (shortest, 16, 61), (1, 3))
         assert report and report.worst < 1e-4 and len(report.rows) == 6
 
-    def test_one_file_for_every_tensorrt(self, files, family, exporter):
-        _, made = files(family, exporter)
+    def test_one_file_for_every_tensorrt(self, exported, family, exporter):
+        _, made = exported(family, exporter)
         ready = tensorrt_ready(made.path)
         assert ready and not any(ready.refused.values())
         assert (made.opset, made.ir_version) == (17, 8)
@@ -61,13 +61,13 @@ class TestEachFamilyWithEachExporter:
             "audio": ("batch", 1, "8*frames"),
         }  # fmt: skip
 
-    def test_weight_norm_is_folded_in_a_copy(self, files, family, exporter):
-        model, made = files(family, exporter)
+    def test_weight_norm_is_folded_in_a_copy(self, exported, family, exporter):
+        model, made = exported(family, exporter)
         assert made.folded and vocoders.has_weight_norm(model)
 
-    def test_the_file_tells_its_origin_but_not_its_makers_folders(self, files, family, exporter):
-        model, made = files(family, exporter)
-        facts = onnx_graph.metadata(onnx_graph.read(made.path))
+    def test_the_file_tells_its_origin_but_not_its_makers_folders(self, exported, family, exporter):
+        model, made = exported(family, exporter)
+        facts = files.metadata(files.read(made.path))
         assert vocoders.VocoderConfig.from_json(facts["vocoder.config"]) == model.config
         assert facts["vocoder.weights"] == "random, seed 0"
         assert facts["export.exporter"].startswith(exporter)
@@ -76,22 +76,22 @@ class TestEachFamilyWithEachExporter:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_both_exporters_give_the_same_graph(files, family):
-    graphs = [onnx_graph.read(files(family, e)[1].path).graph for e in ("dynamo", "legacy")]
+def test_both_exporters_give_the_same_graph(exported, family):
+    graphs = [files.read(exported(family, e)[1].path).graph for e in ("dynamo", "legacy")]
     first, second = ([(n.name, n.op_type) for n in graph.node] for graph in graphs)
     assert first == second
 
 
-def test_nodes_are_called_by_their_modules(files):
-    names = {n.name for n in onnx_graph.read(files("melgan", "legacy")[1].path).graph.node}
+def test_nodes_are_called_by_their_modules(exported):
+    names = {n.name for n in files.read(exported("melgan", "legacy")[1].path).graph.node}
     assert {"model.1/Conv", "model.4.block.2/Conv", "model.4.shortcut/Conv"} <= names
-    names = {n.name for n in onnx_graph.read(files("hifigan-v2", "dynamo")[1].path).graph.node}
+    names = {n.name for n in files.read(exported("hifigan-v2", "dynamo")[1].path).graph.node}
     assert {"conv_pre/Conv", "ups.1/ConvTranspose", "resblocks.0.convs1.1/Conv"} <= names
     assert {"LeakyRelu", "LeakyRelu_1", "resblocks.0/Add_1"} <= names
 
 
-def test_simplification_is_what_shrinks_the_padding(files, folder):
-    model, made = files("melgan", "legacy")
+def test_simplification_is_what_shrinks_the_padding(exported, folder):
+    model, made = exported("melgan", "legacy")
     raw = export(model, folder / "raw.onnx", exporter="legacy", simplify=False)
     assert raw.operators["ConstantOfShape"] == raw.operators["Pad"] == made.operators["Pad"]
     assert "ConstantOfShape" not in made.operators and made.nodes < raw.nodes
@@ -106,8 +106,8 @@ def test_the_callers_model_stays_as_it_is(tmp_path):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-def test_reports_for_reading(files):
-    model, made = files("hifigan-v2", "legacy")
+def test_reports_for_reading(exported):
+    model, made = exported("hifigan-v2", "legacy")
     assert "opset 17" in repr(made) and "mel (batch, 10, frames)" in repr(made)
     assert "weight norm folded" in made._repr_html_()
     assert made.row()["nodes in the file"] == made.nodes <= made.nodes_exported
@@ -212,35 +212,35 @@ def test_another_opset(tmp_path):
 # Parity
 
 
-def test_other_weights_are_found(files):
-    _, made = files("hifigan-v2", "legacy")
+def test_other_weights_are_found(exported):
+    _, made = exported("hifigan-v2", "legacy")
     report = parity(tiny("hifigan-v2", seed=1), made.path, [9], [1])
     assert not report and report.rows[0]["error / peak"] > 0.1
     assert "differs from PyTorch in 1 of 1 cases, at batch 1 and 9 frames" in repr(report)
     assert "differs" in report._repr_html_()
 
 
-def test_the_tolerance_is_relative_to_the_peak(files):
-    model, made = files("hifigan-v2", "legacy")
+def test_the_tolerance_is_relative_to_the_peak(exported):
+    model, made = exported("hifigan-v2", "legacy")
     error = parity(model, made.path, [9], [1]).worst
     assert error > 0
     assert not parity(model, made.path, [9], [1], tolerance=error / 2)
     assert parity(model, made.path, [9], [1], tolerance=error * 1.01)
 
 
-def test_the_length_of_the_example_proves_nothing(files):
-    model, made = files("melgan", "legacy")
+def test_the_length_of_the_example_proves_nothing(exported):
+    model, made = exported("melgan", "legacy")
     with pytest.raises(ValueError, match="the export ran with 37 frames: choose lengths"):
         parity(model, made.path, [9, 37])
     with pytest.raises(ValueError, match="no lengths"):
         parity(model, made.path, [])
 
 
-def test_a_case_that_cannot_run_fails_and_the_others_count(files, tmp_path):
-    model, made = files("hifigan-v2", "legacy")
-    fixed = onnx_graph.read(made.path)
-    onnx_mend.name_dimensions(fixed.graph.input[0], ("batch", 10, 9))
-    path = onnx_graph.write(fixed, tmp_path / "fixed.onnx")
+def test_a_case_that_cannot_run_fails_and_the_others_count(exported, tmp_path):
+    model, made = exported("hifigan-v2", "legacy")
+    fixed = files.read(made.path)
+    mend.name_dimensions(fixed.graph.input[0], ("batch", 10, 9))
+    path = files.write(fixed, tmp_path / "fixed.onnx")
     report = parity(model, path, [9, 20], [1])
     assert [row["passed"] for row in report.rows] == [True, False]
     assert "dimensions" in report.rows[1]["reason"]
@@ -267,8 +267,8 @@ PADS = ("pads", np.array([0, 0, 2, 0, 0, 2]))
 def test_padding_goes_back_to_opset_17():
     model = graph([helper.make_node("Pad", ["mel", "pads"], ["audio"], mode="reflect")],
                   initializers=[PADS], opset=18)  # fmt: skip
-    onnx_mend.lower_opset(model, 17)
-    assert onnx_graph.opset_of(model) == 17
+    mend.lower_opset(model, 17)
+    assert files.opset_of(model) == 17
     onnx.checker.check_model(model)
 
 
@@ -285,10 +285,10 @@ def test_what_cannot_go_back_is_named(node, message):
     axes = ("axes", np.array([2]))
     model = graph([node], initializers=[PADS, axes], opset=18)
     if message is None:
-        onnx_mend.lower_opset(model, 17)
+        mend.lower_opset(model, 17)
     else:
         with pytest.raises(OnnxError, match=message):
-            onnx_mend.lower_opset(model, 17)
+            mend.lower_opset(model, 17)
 
 
 def refusals(model, tmp_path):
@@ -344,11 +344,11 @@ def test_what_is_no_onnx_file(tmp_path):
 def test_a_broken_graph_is_not_written(tmp_path):
     model = graph([helper.make_node("Tanh", ["nowhere"], ["audio"])])
     with pytest.raises(OnnxError, match="model.onnx: "):
-        onnx_graph.write(model, tmp_path / "model.onnx")
+        files.write(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_configuration_is_one_line_of_json(files):
-    _, made = files("melgan", "legacy")
-    text = onnx_graph.metadata(onnx_graph.read(made.path))["vocoder.config"]
+def test_the_configuration_is_one_line_of_json(exported):
+    _, made = exported("melgan", "legacy")
+    text = files.metadata(files.read(made.path))["vocoder.config"]
     assert "\n" not in text and json.loads(text)["family"] == "melgan"

@@ -6,10 +6,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_vocoders import tiny
 
-from labutils import onnx_graph, onnx_reference
 from labutils.onnx_export import (
     OnnxError,
+    evaluate,
     export,
+    files,
     first_layers,
     last_layers,
     parity,
@@ -45,7 +46,7 @@ def nodes(path):
 
 def audio(path, frames=20):
     mel = np.random.default_rng(0).normal(-4, 2, (1, 10, frames)).astype(np.float32)
-    return onnx_reference.run(path, mel)
+    return evaluate(path, mel)
 
 
 @pytest.mark.parametrize("family", ["melgan", "hifigan-v2", "bigvgan-small", "bigvgan-base-24khz"])
@@ -56,7 +57,7 @@ def test_close_to_the_original_in_half_the_bytes(exported, family, tmp_path):
     assert report and min(row["SNR (dB)"] for row in report.rows) > 40
     assert out.stat().st_size < path.stat().st_size
     onnx.checker.check_model(onnx.load(out), full_check=True)
-    assert not onnx_graph.runtime_kernels(onnx.load(out))
+    assert not files.runtime_kernels(onnx.load(out))
     ready = tensorrt_ready(out)
     assert ready and any("BuilderFlag.FP16" in note for note in ready.remarks["8.6"])
 
@@ -99,9 +100,9 @@ def test_types_names_and_patterns(exported, tmp_path):
     for name, kind in nodes(out).items():
         kept = name.endswith("/Sin") or name.startswith("resblocks.0.") or name == "conv_pre/Conv"
         assert kind == ("float" if kept else "float16"), name
-    note = onnx_graph.metadata(onnx.load(out))["precision"]
+    note = files.metadata(onnx.load(out))["precision"]
     assert note == "FP16, but Sin, resblocks.0.*, conv_pre/Conv FP32"
-    assert "vocoder.config" in onnx_graph.metadata(onnx.load(out))
+    assert "vocoder.config" in files.metadata(onnx.load(out))
 
 
 def test_a_whole_snake_can_stay(exported, tmp_path):

@@ -5,8 +5,8 @@ import onnx
 import pytest
 from tiny_vocoders import tiny
 
-from labutils import onnx_graph, onnx_mend, vocoders
-from labutils.onnx_export import export, to_fp16
+from labutils import vocoders
+from labutils.onnx_export import export, files, mend, to_fp16
 from labutils.runners import MelError, OnnxRunner, Runner, RunnerError, TorchRunner
 
 pytestmark = pytest.mark.xdist_group("onnx-runner")
@@ -89,9 +89,9 @@ def test_bad_mels_are_refused_by_name(model, path):
 
 
 def test_a_file_of_one_length_says_so(model, path, tmp_path):
-    fixed = onnx_graph.read(path)
-    onnx_mend.name_dimensions(fixed.graph.input[0], (1, 10, 20))
-    file = onnx_graph.write(fixed, tmp_path / "fixed.onnx")
+    fixed = files.read(path)
+    mend.name_dimensions(fixed.graph.input[0], (1, 10, 20))
+    file = files.write(fixed, tmp_path / "fixed.onnx")
     with OnnxRunner(file) as runner:
         assert runner.infer(make_mel(model)).shape == (1, 160)
         with pytest.raises(MelError, match="fixed.onnx was exported for frames 20 only, got 21"):
@@ -109,13 +109,13 @@ def test_a_graph_that_fails_while_it_runs(model, path, tmp_path):
 
     with OnnxRunner(path, Longer()) as runner, pytest.raises(RunnerError, match="expected .1, 320"):
         runner.infer(make_mel(model))
-    broken = onnx_graph.read(path)
+    broken = files.read(path)
     reshape = onnx.helper.make_node("Reshape", ["before", "shape"], ["audio"])
     broken.graph.node[-1].output[0] = "before"
     broken.graph.node.append(reshape)
     shape = onnx.numpy_helper.from_array(np.array([1, 1, 168]), "shape")
     broken.graph.initializer.append(shape)
-    file = onnx_graph.write(broken, tmp_path / "broken.onnx")
+    file = files.write(broken, tmp_path / "broken.onnx")
     with OnnxRunner(file) as runner, pytest.raises(RunnerError, match="Reshape"):
         runner.infer(make_mel(model))
 
@@ -129,14 +129,14 @@ def test_files_that_are_no_vocoder(model, path, tmp_path):
         OnnxRunner(damaged)
     with pytest.raises(RunnerError, match=r"takes .*10.*, but the configuration has 80 mel bands"):
         OnnxRunner(path, vocoders.preset("hifigan-v2"))
-    bare = onnx_graph.read(path)
+    bare = files.read(path)
     del bare.metadata_props[:]
-    file = onnx_graph.write(bare, tmp_path / "bare.onnx")
+    file = files.write(bare, tmp_path / "bare.onnx")
     with pytest.raises(RunnerError, match="bare.onnx does not carry its configuration"):
         OnnxRunner(file)
     with OnnxRunner(file, model.config) as runner:
         assert runner.infer(make_mel(model)).shape == (1, 160)
-    two = onnx_graph.read(path)
+    two = files.read(path)
     two.graph.output.append(onnx.helper.make_tensor_value_info("other", 1, None))
     two.graph.node.append(onnx.helper.make_node("Identity", ["mel"], ["other"]))
     onnx.save(two, tmp_path / "two.onnx")

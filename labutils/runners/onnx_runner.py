@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from labutils.environment import require
-from labutils.onnx_graph import runtime_message
+from labutils.onnx_export.files import runtime_message
 from labutils.runners.base import MelError, Runner, RunnerError, VocoderShape
 from labutils.vocoders import VocoderConfig
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from labutils import onnx_graph, tables
+from labutils import tables
 from labutils.environment import require
+from labutils.onnx_export import files
 from labutils.vocoders import speech_like_mel
 
 __all__ = ["ParityReport", "parity"]
@@ -81,8 +82,8 @@ def parity(
     file that ONNX Runtime cannot load.
     """
     path, lengths, batches = Path(path), list(lengths), list(batches)
-    proto = onnx_graph.read(path)
-    seen = int(onnx_graph.metadata(proto).get("export.frames", 0))
+    proto = files.read(path)
+    seen = int(files.metadata(proto).get("export.frames", 0))
     half = proto.graph.input[0].type.tensor_type.elem_type == require("onnx").TensorProto.FLOAT16
     del proto  # ONNX Runtime reads the file itself: large models need not stand in memory twice
     if not lengths or not batches:
@@ -112,8 +113,8 @@ def _session(path: Path) -> Any:
     try:
         return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own types share no public base
-        reason = f"ONNX Runtime cannot load {path.name}: {onnx_graph.runtime_message(error)}"
-        raise onnx_graph.OnnxError(reason) from None
+        reason = f"ONNX Runtime cannot load {path.name}: {files.runtime_message(error)}"
+        raise files.OnnxError(reason) from None
 
 
 def _mel(config: Any, frames: int, batch: int, seed: int) -> np.ndarray:
@@ -128,7 +129,7 @@ def _compare(session: Any, mel: np.ndarray, expected: np.ndarray) -> dict[str, A
     try:
         got = session.run(None, {session.get_inputs()[0].name: mel})[0]
     except Exception as error:
-        return {**row, "reason": onnx_graph.runtime_message(error)}
+        return {**row, "reason": files.runtime_message(error)}
     if got.shape != expected.shape:
         return {**row, "reason": f"audio of {got.shape}, expected {expected.shape}"}
     noise = got.astype(np.float64) - expected

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from labutils import onnx_graph, onnx_mend
 from labutils.environment import require
-from labutils.onnx_graph import OnnxError
+from labutils.onnx_export import files, mend
+from labutils.onnx_export.files import OnnxError
 
 __all__ = ["first_layers", "last_layers", "to_fp16"]
 
@@ -39,7 +39,7 @@ def last_layers(model: Any) -> list[str]:
 
 def _ends(model: Any) -> tuple[list[Any], list[int]]:
     if isinstance(model, str | os.PathLike):
-        model = onnx_graph.read(model)
+        model = files.read(model)
     nodes = list(model.graph.node)
     convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
     if not convolutions:
@@ -70,7 +70,7 @@ def to_fp16(
     """
     onnx, name = require("onnx"), Path(path).name
     converter = require("onnxruntime.transformers.float16")
-    model = onnx_graph.read(path)
+    model = files.read(path)
     if any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer):
         raise OnnxError(f"{name} is FP16 already")
     patterns = [*first_layers(model), *last_layers(model)] if exclude is None else list(exclude)
@@ -84,11 +84,11 @@ def to_fp16(
         node_block_list=sorted(kept),
     )
     _mend_casts(model)
-    onnx_mend.clean(model)
-    onnx_mend.sort_nodes(model)
+    mend.clean(model)
+    mend.sort_nodes(model)
     precision = f"FP16, but {', '.join(patterns)} FP32" if patterns else "FP16"
-    onnx_graph.set_metadata(model, {"precision": precision})
-    return onnx_graph.write(model, out)
+    files.set_metadata(model, {"precision": precision})
+    return files.write(model, out)
 
 
 def _matching(model: Any, patterns: Sequence[str]) -> set[str]:
@@ -101,7 +101,7 @@ def _matching(model: Any, patterns: Sequence[str]) -> set[str]:
             if node.op_type == pattern or fnmatch.fnmatchcase(node.name, pattern)
         }
         if not fits:
-            types = ", ".join(onnx_graph.operators(model))
+            types = ", ".join(files.operators(model))
             raise OnnxError(f"no node is of type or is called {pattern!r}; types here: {types}")
         found |= fits
     return found

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labutils import onnx_graph, tables
+from labutils import tables
 from labutils.environment import require
+from labutils.onnx_export import files
 
 __all__ = ["VERSIONS", "Readiness", "tensorrt_ready"]
 
@@ -81,7 +82,7 @@ def tensorrt_ready(path: str | os.PathLike[str]) -> Readiness:
     Raises OnnxError for a file that is no ONNX model.
     """
     path = Path(path)
-    model = onnx_graph.read(path)
+    model = files.read(path)
     facts = _facts(model)
     refused: dict[str, list[str]] = {}
     remarks: dict[str, list[str]] = {}
@@ -99,13 +100,13 @@ def _facts(model: Any) -> dict[str, Any]:
     inputs = [value for value in graph.input if value.name not in weights]
     kinds = {tensor.data_type for tensor in graph.initializer}
     return {
-        "opset": onnx_graph.opset_of(model),
+        "opset": files.opset_of(model),
         "IR version": model.ir_version,
-        "operators": onnx_graph.operators(model),
-        "dimensions": {v.name: onnx_graph.dimensions(v) for v in (*inputs, *graph.output)},
+        "operators": files.operators(model),
+        "dimensions": {v.name: files.dimensions(v) for v in (*inputs, *graph.output)},
         "inputs": [value.name for value in inputs],
-        "runtime kernels": len(onnx_graph.runtime_kernels(model)),
-        "shape arithmetic": len(onnx_graph.shape_arithmetic(model)),
+        "runtime kernels": len(files.runtime_kernels(model)),
+        "shape arithmetic": len(files.shape_arithmetic(model)),
         "float16": tensors.FLOAT16 in kinds,
         "bfloat16": tensors.BFLOAT16 in kinds,
         "external data": any(t.data_location == tensors.EXTERNAL for t in graph.initializer),
@@ -122,7 +123,7 @@ def _functions(version: str, model: Any, facts: dict[str, Any]) -> str:
 
 
 def _pad_axes(version: str, model: Any, facts: dict[str, Any]) -> str:
-    pads = [n for n in onnx_graph.all_nodes(model.graph) if n.op_type == "Pad"]
+    pads = [n for n in files.all_nodes(model.graph) if n.op_type == "Pad"]
     found = version == "8.6" and any(any(pad.input[3:]) for pad in pads)
     return "Pad with axes came with 10.4" if found else ""
 

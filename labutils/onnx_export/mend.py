@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from labutils.environment import require
-from labutils.onnx_graph import OnnxError, all_nodes, metadata, opset_of, set_metadata
+from labutils.onnx_export.files import OnnxError, all_nodes, metadata, opset_of, set_metadata
 
 __all__ = [
     "clean",

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from labutils import onnx_graph
 from labutils.environment import require
-from labutils.onnx_graph import OnnxError
+from labutils.onnx_export import files
+from labutils.onnx_export.files import OnnxError
 
-__all__ = ["run"]
+__all__ = ["evaluate"]
 
 Watch = Callable[[str, Tensor], None]
 
 
-def run(model: Any, mel: np.ndarray, *, watch: Watch | None = None) -> np.ndarray:
+def evaluate(model: Any, mel: np.ndarray, *, watch: Watch | None = None) -> np.ndarray:
     """Audio (batch, 1, samples), float32, of a mel (batch, n_mels, frames).
 
     `model` is a path or an onnx.ModelProto of `onnx_export`. `watch(name, tensor)` sees the result
@@ -33,7 +33,7 @@ def run(model: Any, mel: np.ndarray, *, watch: Watch | None = None) -> np.ndarra
     """
     onnx = require("onnx")
     if isinstance(model, str | os.PathLike):
-        model = onnx_graph.read(model)
+        model = files.read(model)
     graph = model.graph
     values: dict[str, Tensor] = {
         tensor.name: torch.from_numpy(onnx.numpy_helper.to_array(tensor).copy())

@@ -11,29 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from labutils import onnx_graph, onnx_mend, tables
-from labutils.onnx_exporters import EXPORTERS, INPUT, OUTPUT
-from labutils.onnx_fp16 import first_layers, last_layers, to_fp16
-from labutils.onnx_graph import OnnxError
-from labutils.onnx_parity import ParityReport, parity
-from labutils.onnx_tensorrt import Readiness, tensorrt_ready
+from labutils import tables
+from labutils.onnx_export import files, mend
+from labutils.onnx_export.exporters import EXPORTERS
+from labutils.onnx_export.files import OnnxError
 from labutils.vocoders import PRESETS, fold_weight_norm, has_weight_norm
 
-__all__ = [
-    "EXPORTERS",
-    "INPUT",
-    "OUTPUT",
-    "ExportReport",
-    "OnnxError",
-    "ParityReport",
-    "Readiness",
-    "export",
-    "first_layers",
-    "last_layers",
-    "parity",
-    "tensorrt_ready",
-    "to_fp16",
-]
+__all__ = ["ExportReport", "export"]
 
 _OPSETS = range(13, 21)
 _BATCH, _FRAMES = 2, 37  # of the example: a batch of 1 would be taken for a constant
@@ -100,7 +84,7 @@ def export(
     Input "mel" and output "audio" are float32 with any batch and any number of frames. `exporter`
     is "dynamo", which torch maintains, or "legacy", which traces and is several times as fast.
     Weights are inside the file. Weight norm is folded, in a copy: the model stays as it is. The
-    file says where it comes from (`onnx_graph.metadata`) and appears whole or not at all.
+    file says where it comes from (`graph.metadata`) and appears whole or not at all.
 
     Raises OnnxError for a model that is not float32, whose weights are not finite, or that cannot
     be exported, ValueError for an unknown exporter or opset, TypeError without a configuration.
@@ -117,27 +101,27 @@ def export(
     proto = EXPORTERS[exporter](model, example, opset)
     seconds = {"export": time.perf_counter() - start}
     nodes_exported = len(proto.graph.node)
-    onnx_mend.lower_opset(proto, opset)
-    onnx_mend.name_nodes(proto)
+    mend.lower_opset(proto, opset)
+    mend.name_nodes(proto)
     if simplify:
         start = time.perf_counter()
-        proto = onnx_mend.simplified(proto)
+        proto = mend.simplified(proto)
         seconds["simplify"] = time.perf_counter() - start
-        onnx_mend.squares_as_products(proto)
-        onnx_mend.name_nodes(proto)
-    onnx_mend.clean(proto)
+        mend.squares_as_products(proto)
+        mend.name_nodes(proto)
+    mend.clean(proto)
     _name_shapes(proto, model.config)
-    onnx_graph.set_metadata(proto, _origin(model, exporter, frames))
-    onnx_graph.write(proto, path)
+    files.set_metadata(proto, _origin(model, exporter, frames))
+    files.write(proto, path)
     return ExportReport(
         path,
         exporter,
-        onnx_graph.opset_of(proto),
+        files.opset_of(proto),
         proto.ir_version,
         nodes_exported,
         len(proto.graph.node),
-        onnx_graph.operators(proto),
-        {v.name: onnx_graph.dimensions(v) for v in (*proto.graph.input, *proto.graph.output)},
+        files.operators(proto),
+        {v.name: files.dimensions(v) for v in (*proto.graph.input, *proto.graph.output)},
         path.stat().st_size,
         seconds,
         folded,
@@ -164,13 +148,13 @@ def _ready(model: nn.Module) -> nn.Module:
 def _name_shapes(proto: Any, config: Any) -> None:
     """Dynamic dimensions by the same names for both exporters; refuses a graph of another shape."""
     (source,), (sink,) = proto.graph.input, proto.graph.output
-    kinds = [type(d) for v in (source, sink) for d in onnx_graph.dimensions(v)]
-    bands, channels = (onnx_graph.dimensions(v)[1] for v in (source, sink))
+    kinds = [type(d) for v in (source, sink) for d in files.dimensions(v)]
+    bands, channels = (files.dimensions(v)[1] for v in (source, sink))
     if kinds != [str, int, str] * 2 or (bands, channels) != (config.n_mels, 1):
-        shapes = " to ".join(_shape(onnx_graph.dimensions(v)) for v in (source, sink))
+        shapes = " to ".join(_shape(files.dimensions(v)) for v in (source, sink))
         raise OnnxError(f"the graph maps {shapes}: batch and frames are not both dynamic")
-    onnx_mend.name_dimensions(source, ("batch", config.n_mels, "frames"))
-    onnx_mend.name_dimensions(sink, ("batch", 1, f"{config.hop_length}*frames"))
+    mend.name_dimensions(source, ("batch", config.n_mels, "frames"))
+    mend.name_dimensions(sink, ("batch", 1, f"{config.hop_length}*frames"))
 
 
 def _origin(model: nn.Module, exporter: str, frames: int) -> dict[str, Any]:

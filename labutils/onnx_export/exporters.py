@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from labutils.environment import require
-from labutils.onnx_graph import OnnxError
+from labutils.onnx_export.files import OnnxError
 
 __all__ = ["EXPORTERS", "INPUT", "OUTPUT", "dynamo", "legacy"]
 
