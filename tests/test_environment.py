@@ -8,8 +8,8 @@ import types
 import pytest
 
 from labutils import environment, tables
-from labutils import survey as survey_module
 from labutils.environment import capabilities, machine, packages
+from labutils.environment import overview as survey_module
 
 
 @pytest.fixture

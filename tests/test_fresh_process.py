@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from labutils.benchmark import fresh_process
-from labutils.benchmark.fresh_process import FreshProcessError, in_fresh_process
+from labutils import fresh_process
+from labutils.fresh_process import FreshProcessError, in_fresh_process
 
 
 def test_first_calls_are_made_in_another_process(monkeypatch):
@@ -30,7 +30,7 @@ def test_the_environment_is_added_and_arguments_arrive(monkeypatch):
     setting = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
     found = in_fresh_process("vary_lengths", environment=setting, vocoder="melgan", lengths=[3, 4])
     assert found == {"peak": 1}
-    assert seen["command"][1:4] == ["-m", "labutils.benchmark.fresh_process", "vary_lengths"]
+    assert seen["command"][1:4] == ["-m", "labutils.fresh_process", "vary_lengths"]
     assert '"lengths": [3, 4]' in seen["command"][4]
     assert seen["env"] == {**os.environ, **setting}
 

@@ -18,12 +18,12 @@ from labutils.records import (
     Noted,
     RecordError,
     experiment,
-    fingerprint,
+    hashing,
     measurement,
     provenance,
 )
 from labutils.records import files as record_files
-from labutils.records.fingerprint import SourceError
+from labutils.records.hashing import SourceError
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +253,7 @@ def test_a_change_in_covered_code_is_named(folder, tmp_path, monkeypatch):
         return 1
 
     def make():
-        return Experiment(figures, "covering", covers=["covered_module", fingerprint])
+        return Experiment(figures, "covering", covers=["covered_module", hashing])
 
     make().measure(save=folder)
     assert not make().recorded().stale
@@ -273,7 +273,7 @@ SAME = [
 
 
 def test_comments_docstrings_layout_and_the_own_decorator_do_not_count():
-    hashes = {fingerprint.fingerprint_text(s, "f", without_decorator="experiment") for s in SAME}
+    hashes = {hashing.fingerprint_text(s, "f", without_decorator="experiment") for s in SAME}
     assert len(hashes) == 1
 
 
@@ -292,7 +292,7 @@ def test_comments_docstrings_layout_and_the_own_decorator_do_not_count():
     ],
 )
 def test_what_code_does_counts(other):
-    assert fingerprint.fingerprint_text(other, "f") != fingerprint.fingerprint_text(SAME[0], "f")
+    assert hashing.fingerprint_text(other, "f") != hashing.fingerprint_text(SAME[0], "f")
 
 
 def test_hash_does_not_depend_on_the_version_of_python():
@@ -303,7 +303,7 @@ def test_hash_does_not_depend_on_the_version_of_python():
         "z = [i async for i in y if i] if 1j else lambda q, /, r=b'x': ...\n"
     )
     # Fixed once: a Python whose syntax tree gives another value would make every record stale.
-    assert fingerprint.fingerprint_text(body, "f") == "414331fa10fc9336"
+    assert hashing.fingerprint_text(body, "f") == "414331fa10fc9336"
 
 
 def test_source_that_can_not_be_read_is_a_clear_error():
@@ -316,7 +316,7 @@ def test_source_that_can_not_be_read_is_a_clear_error():
     with pytest.raises(SourceError, match="there is no module no_such_module"):
         Experiment(make_record, "covers-nothing", covers=["no_such_module"])
     with pytest.raises(SourceError, match="no Python source"):
-        fingerprint.fingerprint("math")
+        hashing.fingerprint("math")
 
 
 def test_indented_functions_methods_classes_and_packages_have_a_hash():
@@ -327,8 +327,8 @@ not indented"""
         def method(self):
             return 1
 
-    assert len({fingerprint.fingerprint(x) for x in (Inner, Inner.method, "labutils")}) == 3
-    assert fingerprint.fingerprint(records) == fingerprint.fingerprint("labutils.records")
+    assert len({hashing.fingerprint(x) for x in (Inner, Inner.method, "labutils")}) == 3
+    assert hashing.fingerprint(records) == hashing.fingerprint("labutils.records")
 
 
 def test_package_hash_sees_files_added_and_renamed(tmp_path, monkeypatch):
@@ -337,11 +337,11 @@ def test_package_hash_sees_files_added_and_renamed(tmp_path, monkeypatch):
     (package / "__init__.py").write_text("")
     (package / "deep" / "a.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    first = fingerprint.fingerprint("covered_package")
+    first = hashing.fingerprint("covered_package")
     (package / "deep" / "a.py").rename(package / "a.py")
-    moved = fingerprint.fingerprint("covered_package")
+    moved = hashing.fingerprint("covered_package")
     (package / "b.py").write_text("")
-    assert len({first, moved, fingerprint.fingerprint("covered_package")}) == 3
+    assert len({first, moved, hashing.fingerprint("covered_package")}) == 3
 
 
 EXPERIMENT_CELL = (
@@ -380,7 +380,7 @@ def test_experiments_of_notebook_cells_through_papermill(tmp_path, folder):
     )
     outputs = [cell.outputs for cell in nbformat.read(target, 4).cells]
     texts = [output[0].text.strip() for output in outputs if output and "text" in output[0]]
-    expected = fingerprint.fingerprint_text(EXPERIMENT_CELL, "f", without_decorator="experiment")
+    expected = hashing.fingerprint_text(EXPERIMENT_CELL, "f", without_decorator="experiment")
     assert texts == [expected, "False []", "True ['this cell']", "True ['helper']"]
     assert "text/html" in outputs[-1][0].data
     assert "recorded on" in outputs[-1][0].data["text/plain"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from labutils import mel, show
 from labutils.audio.signals import AudioError
-from labutils.show import plots, thumbnails
+from labutils.show import plots, thumbs
 
 RATE = 16000
 NOISE = (0.1 * np.random.default_rng(0).standard_normal(RATE)).astype(np.float32)
@@ -101,7 +101,7 @@ def test_thumbnails_share_axes_and_zero_db():
     assert "Grey: beyond" in markup
     assert "Grey" not in show.player(long, RATE, spectrograms=True)._repr_html_()
     first, second = images(markup)
-    assert first.size == second.size == thumbnails.SIZE
+    assert first.size == second.size == thumbs.SIZE
     assert len(set(re.findall(r"0 to [\d.]+ s, 0 to [\d.]+ kHz", markup))) == 1
     loud, soft = np.asarray(first.convert("RGBA")), np.asarray(second.convert("RGBA"))
     assert loud[10, 200, 3] < 128 < loud[100, 200, 3]  # above 8 kHz: no data, the page shows

@@ -9,8 +9,8 @@ from types import ModuleType
 from labutils import tables
 from labutils.environment import machine
 from labutils.environment.capabilities import Capability
+from labutils.environment.overview import Survey, survey
 from labutils.environment.packages import Package, package, tool, version_of
-from labutils.environment.survey import Survey, survey
 
 __all__ = [
     "BrokenPackage",

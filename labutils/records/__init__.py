@@ -23,7 +23,7 @@ from labutils import DATA, environment
 from labutils.environment import machine
 from labutils.records import provenance
 from labutils.records.files import FORMAT, file_stem, read_record, same, write_record
-from labutils.records.fingerprint import fingerprint, name_of
+from labutils.records.hashing import fingerprint, name_of
 from labutils.records.measurement import Measurement, RecordError, plain
 
 __all__ = ["Experiment", "Measurement", "Noted", "RecordError", "experiment", "read_record"]

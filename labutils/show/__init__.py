@@ -23,7 +23,7 @@ from labutils.show.plots import (
     spectrogram,
     waveform,
 )
-from labutils.show.thumbnails import thumbnails
+from labutils.show.thumbs import thumbnails
 
 __all__ = [
     "COLOURS",

@@ -21,7 +21,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from labutils import ROOT
-from labutils.records.fingerprint import fingerprint_text
+from labutils.records.hashing import fingerprint_text
 from labutils.workbook.embedded_sound import holds_sound, strip_sound
 from labutils.workbook.sources import cells_hash, module_file, used_modules
 

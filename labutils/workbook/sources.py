@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from labutils import ROOT
-from labutils.records.fingerprint import SourceError, fingerprint_text
+from labutils.records.hashing import SourceError, fingerprint_text
 
 __all__ = ["cells_hash", "module_file", "used_modules"]
 

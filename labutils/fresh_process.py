@@ -36,7 +36,7 @@ def in_fresh_process(
     command = [
         sys.executable,
         "-m",
-        "labutils.benchmark.fresh_process",
+        "labutils.fresh_process",
         task,
         json.dumps(arguments),
     ]
