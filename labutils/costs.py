@@ -70,6 +70,10 @@ class OperationCounter(TorchDispatchMode):
         self.rows: list[LayerCost] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        with self:  # inference_mode does not take composite operations such as conv1d apart
+            parts = func.decompose(*args, **(kwargs or {}))
+        if parts is not NotImplemented:
+            return parts
         out = func(*args, **(kwargs or {}))
         name = func.overloadpacket.__name__
         if name in _FREE or not isinstance(out, Tensor):

@@ -98,6 +98,23 @@ def test_the_clock_is_read_after_the_work_is_done(monkeypatch):
     assert result.device_ms == pytest.approx([500.0] * 4)
 
 
+def test_asking_does_not_count_the_work(monkeypatch):
+    now, order = [0.0], []
+
+    def call():
+        order.append("call")
+        now[0] += 0.002
+
+    def synchronize():
+        order.append("wait")
+        now[0] += 0.5
+
+    monkeypatch.setattr(clocks.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(clocks, "_synchronizer", lambda device: synchronize)
+    assert benchmark.asking_ms(call, device="cuda", runs=3) == pytest.approx([2.0] * 3)
+    assert order == ["wait", "call"] * 3 + ["wait"]  # an empty queue before each, and at the end
+
+
 def test_bad_requests_are_refused():
     for wrong in ({"runs": 0}, {"warmup": -1}, {"max_seconds": 0}):
         with pytest.raises(BenchmarkError, match="one run or more"):

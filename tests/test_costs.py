@@ -122,3 +122,12 @@ def test_layers_carry_the_names_of_the_modules():
     convolutions = [row.layer for row in rows if row.operation == "convolution"]
     named = [n for n, m in model.named_modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
     assert sorted(convolutions) == sorted(named)
+
+
+def test_inference_mode_counts_the_same():
+    model = vocoders.create("melgan")
+    mel = vocoders.speech_like_mel(model.config.mel, 4)
+    counter = costs.OperationCounter()
+    with torch.inference_mode(), costs.module_paths(model, counter), counter:
+        model(mel)
+    assert counter.rows == costs.count(model, 4)

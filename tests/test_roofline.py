@@ -155,15 +155,16 @@ def test_pictures_have_the_words_of_what_they_show(timed):
 
 
 @pytest.mark.parametrize(
-    ("operation", "kind"),
+    ("operation", "macs", "kind"),
     [
-        ("convolution", "convolution"),
-        ("leaky_relu", "pointwise"),
-        ("reflection_pad1d", "padding, copying"),
-        ("constant_pad_nd", "padding, copying"),
+        ("convolution", 96 * 20, "convolution"),
+        ("convolution", 12 * 20, "filter of single channels"),
+        ("leaky_relu", 10, "pointwise"),
+        ("reflection_pad1d", 10, "padding, copying"),
+        ("constant_pad_nd", 10, "padding, copying"),
     ],
 )
-def test_kinds_of_operations(operation, kind):
+def test_kinds_of_operations(operation, macs, kind):
     from labutils.roofline.pictures import kind as kind_of
 
-    assert kind_of(operation) == kind
+    assert kind_of({"operation": operation, "macs": macs, "shape": [1, 2, 10]}) == kind

@@ -1,6 +1,14 @@
 """What a runner takes: its time (`timing`), its memory (`footprint`), and pictures of both."""
 
 from labutils.benchmark.footprint import leak_test, memory
-from labutils.benchmark.timing import BenchmarkError, Timing, measure, time_call
+from labutils.benchmark.timing import BenchmarkError, Timing, asking_ms, measure, time_call
 
-__all__ = ["BenchmarkError", "Timing", "leak_test", "measure", "memory", "time_call"]
+__all__ = [
+    "BenchmarkError",
+    "Timing",
+    "asking_ms",
+    "leak_test",
+    "measure",
+    "memory",
+    "time_call",
+]

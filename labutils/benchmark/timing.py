@@ -12,7 +12,7 @@ import numpy as np
 from labutils import tables
 from labutils.runners.base import Runner
 
-__all__ = ["BenchmarkError", "Timing", "measure", "time_call"]
+__all__ = ["BenchmarkError", "Timing", "asking_ms", "measure", "time_call"]
 
 _FEWEST = 3  # runs, however slow they are
 _WARM_SECONDS = 0.2  # of work before a GPU counts as warm: its clocks rise from idle
@@ -154,6 +154,23 @@ def time_call(
     """
     synchronize = _synchronizer(device)
     return _timed(call, synchronize, device, warmup=warmup, runs=runs, max_seconds=max_seconds)[0]
+
+
+def asking_ms(call: Callable[[], Any], *, device: str = "cpu", runs: int = 10) -> np.ndarray:
+    """Milliseconds until each call returns, ``(runs,)``, whether or not its work is done.
+
+    On a GPU this is the host's time for launching, with an empty queue before each call: what a
+    clock says that does not wait.
+    """
+    synchronize = _synchronizer(device)
+    times = []
+    for _ in range(runs):
+        synchronize()
+        start = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - start))
+    synchronize()
+    return np.array(times)
 
 
 def _synchronizer(device: str) -> Callable[[], None]:

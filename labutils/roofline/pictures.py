@@ -16,6 +16,7 @@ _WORDS = {
     "memory": "floor set by memory",
     "launch": "too small: floor set by launching",
 }
+_KINDS = ("convolution", "pointwise", "padding, copying", "filter of single channels")
 _MOVING = ("pad", "cat", "copy", "clone", "index", "stack")
 
 
@@ -29,10 +30,15 @@ class Roof(Protocol):
     def ridge(self, dtype: str) -> float: ...
 
 
-def kind(operation: str) -> str:
-    """Convolution, moving values (padding, copying) or pointwise: what a reader tells apart."""
+_FILTER = 16  # multiply-accumulates for a value written: fewer are one channel's own filter
+
+
+def kind(row: Mapping[str, Any]) -> str:
+    """What a reader tells apart: convolution, filter of one channel, pointwise, moving values."""
+    operation = row["operation"]
     if operation in {"convolution", "mm", "addmm", "bmm"}:
-        return "convolution"
+        small = row["macs"] <= _FILTER * np.prod(row["shape"])
+        return "filter of single channels" if small else "convolution"
     return "padding, copying" if any(word in operation for word in _MOVING) else "pointwise"
 
 
@@ -68,20 +74,21 @@ def picture(
         bottom = min(y.min(), roof[0]) / 3
         ax.fill_between(line, roof, bottom, color="#888888", alpha=0.08, linewidth=0)
         ax.axvline(ridge, color="#888888", linestyle=":", linewidth=1.2)
-        for i, name in enumerate(("convolution", "pointwise", "padding, copying")):
-            mine = np.array([kind(row["operation"]) == name for row in placed])
+        what = "time" if "ms" in placed[0] else "floor"
+        for i, name in enumerate(_KINDS):
+            mine = np.array([kind(row) == name for row in placed])
             if mine.any():
                 area = np.clip(2500 * ms[mine] / ms.sum(), 12, None)
                 share = 100 * ms[mine].sum() / ms.sum()
                 ax.scatter(
                     x[mine], y[mine], s=area, color=COLOURS[i], alpha=0.6, linewidths=0.6,
-                    edgecolors="white", label=f"{name}: {share:.0f} % of the time",
+                    edgecolors="white", label=f"{name}: {share:.0f} % of the {what}",
                 )  # fmt: skip
-        ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, peak * 3))
+        ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, peak * 5))
         ax.set(xlabel="operations per byte moved", ylabel=f"{unit} ({dtype})")
         ax.set_title(title)
         ax.annotate(
-            f"arithmetic: {_rate(peak)} {unit}", (high / 1.3, peak * 1.15), ha="right", va="bottom"
+            f"arithmetic: {_rate(peak)} {unit}", (high / 1.3, peak * 1.4), ha="right", va="bottom"
         )
         at = np.sqrt(low * ridge)
         ax.annotate(
@@ -89,8 +96,8 @@ def picture(
             ha="right", va="bottom",
         )  # fmt: skip
         ax.annotate(
-            f" ridge: {ridge:.0f} operations a byte", (ridge, bottom * 1.2), ha="left", va="bottom",
-            color="#555555",
+            f"ridge: {ridge:.0f} operations a byte ", (ridge, bottom * 1.2), ha="right",
+            va="bottom", color="#555555",
         )  # fmt: skip
         legend = ax.legend(loc="lower right", bbox_to_anchor=(1.0, 0.09))
         for handle in legend.legend_handles:
