@@ -124,7 +124,7 @@ def book(paths: Sequence[Path], folder: Path) -> Path:
     """Run notebooks into HTML pages with sound in `folder`, with an index; return the index."""
     from nbconvert import HTMLExporter
 
-    exporter = HTMLExporter(template_name="lab", embed_images=True)
+    exporter = HTMLExporter(template_name="lab")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in paths:
