@@ -98,6 +98,11 @@ def test_simplification_is_what_shrinks_the_padding(exported, folder):
     assert parity(model, raw.path, [9], [1]) and tensorrt_ready(raw.path)
 
 
+def test_an_unsimplified_file_names_no_folders_either(tmp_path):
+    made = export(tiny("hifigan-v3"), tmp_path / "raw.onnx", simplify=False)
+    assert not made.simplified and b".py" not in made.path.read_bytes()
+
+
 def test_the_callers_model_stays_as_it_is(tmp_path):
     model = tiny("hifigan-v3").train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -167,6 +172,11 @@ def test_a_failed_export_says_so_and_leaves_the_older_file(tmp_path, exporter):
     with pytest.raises(OnnxError, match=f"the {exporter} exporter failed: .+"):
         export(Wrapped(after), path, exporter=exporter)
     assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
+
+
+def test_an_output_of_one_length_is_refused(tmp_path):
+    with pytest.raises(OnnxError, match="1, 8.: batch and frames are not both dynamic"):
+        export(Wrapped(lambda audio, shape: audio[..., :8]), tmp_path / "short.onnx")
 
 
 def test_an_output_of_two_channels_is_refused(tmp_path):
@@ -346,6 +356,19 @@ def test_a_broken_graph_is_not_written(tmp_path):
     with pytest.raises(OnnxError, match="model.onnx: "):
         files.write(model, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_fills_up_leaves_the_older_file(tmp_path, monkeypatch):
+    def full(model, path):
+        path.write_bytes(b"half of it")
+        raise OSError("no space left on device")
+
+    path = tmp_path / "model.onnx"
+    path.write_text("older")
+    monkeypatch.setattr(onnx, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        files.write(graph([helper.make_node("Tanh", ["mel"], ["audio"])]), path)
+    assert path.read_text() == "older" and list(tmp_path.iterdir()) == [path]
 
 
 def test_the_configuration_is_one_line_of_json(exported):

@@ -161,6 +161,20 @@ def test_weights_beyond_the_range_are_not_bent(tmp_path):
     to_fp16(scaled(tmp_path, 6e4), tmp_path / "half.onnx", exclude=["conv"])
 
 
+def test_a_weight_that_a_kept_node_shares_stays_whole(tmp_path):
+    model = onnx.load(scaled(tmp_path, 1.0))
+    kernel = np.float32(1 / 3).reshape(1, 1, 1)
+    model.graph.initializer[1].CopyFrom(numpy_helper.from_array(kernel, "kernel"))
+    model.graph.node[1].output[0] = "between"
+    model.graph.node.append(helper.make_node("Conv", ["between", "kernel"], ["audio"], "again"))
+    onnx.save(model, tmp_path / "shared.onnx")
+    made = onnx.load(to_fp16(tmp_path / "shared.onnx", tmp_path / "half.onnx", exclude=["again"]))
+    assert files.runtime_kernels(made) == []
+    weights = {n.name: n.input[1] for n in made.graph.node if n.op_type == "Conv"}
+    arrays = {t.name: numpy_helper.to_array(t) for t in made.graph.initializer}
+    assert arrays[weights["again"]] == kernel and arrays[weights["conv"]] == np.float16(1 / 3)
+
+
 def test_a_graph_without_a_convolution_has_no_ends():
     for ends in (first_layers, last_layers):
         with pytest.raises(OnnxError, match="no convolution"):

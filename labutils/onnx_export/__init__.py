@@ -11,11 +11,12 @@ from labutils.onnx_export.evaluator import evaluate
 from labutils.onnx_export.exporters import EXPORTERS
 from labutils.onnx_export.files import OnnxError
 from labutils.onnx_export.half import first_layers, last_layers, to_fp16
-from labutils.onnx_export.readiness import Readiness, tensorrt_ready
+from labutils.onnx_export.readiness import VERSIONS, Readiness, tensorrt_ready
 from labutils.onnx_export.writing import ExportReport, export
 
 __all__ = [
     "EXPORTERS",
+    "VERSIONS",
     "ExportReport",
     "OnnxError",
     "ParityReport",

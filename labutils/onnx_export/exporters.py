@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import io
 import logging
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from labutils.environment import require
 from labutils.onnx_export.files import OnnxError
 
-__all__ = ["EXPORTERS", "INPUT", "OUTPUT", "dynamo", "legacy"]
+__all__ = ["EXPORTERS", "INPUT", "OUTPUT", "dynamo", "legacy", "quiet", "what_they_see"]
 
 INPUT, OUTPUT = "mel", "audio"
 _DYNAMO_OPSET = 18  # the oldest that torch's dynamo exporter writes
@@ -72,9 +73,9 @@ def legacy(model: nn.Module, example: Tensor, opset: int) -> Any:
 
 
 @contextlib.contextmanager
-def _guarded(exporter: str) -> Iterator[None]:
-    """No messages of the exporter's, and one OnnxError for whatever it raises."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._guards")]
+def quiet() -> Iterator[None]:
+    """No warnings and no log lines of the exporters, which write a page where all is well."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch._guards", "onnxscript")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
@@ -82,11 +83,19 @@ def _guarded(exporter: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except Exception as error:  # either exporter raises many types
-        raise OnnxError(f"the {exporter} exporter failed: {_reason(error)}") from error
     finally:
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _guarded(exporter: str) -> Iterator[None]:
+    """Quiet, and one OnnxError for whatever the exporter raises."""
+    try:
+        with quiet():
+            yield
+    except Exception as error:  # either exporter raises many types
+        raise OnnxError(f"the {exporter} exporter failed: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
@@ -94,6 +103,37 @@ def _reason(error: Exception) -> str:
     text = str(error).strip().partition("\n\n")[0]
     text = text.replace('For more information, run with TORCH_LOGS="+dynamic".', "")
     return " ".join(text.split())[:300] or type(error).__name__
+
+
+def what_they_see(
+    model: nn.Module, example: Tensor, axes: Mapping[int, torch.export.Dim]
+) -> list[dict[str, str]]:
+    """One row for each operation of a small network: the shape that each exporter knows of it.
+
+    `axes` {axis: torch.export.Dim} of the only input may change. The tracer knows the numbers of
+    the example, torch.export the names of what may change.
+    """
+    with quiet():
+        graph = torch.jit.trace(model, example).inlined_graph
+        argument = next(iter(inspect.signature(model.forward).parameters))
+        program = torch.export.export(model, (example,), dynamic_shapes={argument: dict(axes)})
+    sizes = [n.output().type().sizes() for n in graph.nodes() if n.kind().startswith("aten::")]
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
+    source = next(n for n in program.graph.nodes if n.name == argument).meta["val"].shape
+    words = {str(source[axis]): dim.__name__ for axis, dim in axes.items()}
+    symbol = re.compile("|".join(words))
+
+    def named(size: object) -> str:
+        return symbol.sub(lambda found: words[found.group()], str(size))
+
+    return [
+        {
+            "operation": call.target.__name__.partition(".")[0],
+            "the tracer saw": f"({', '.join(map(str, size))})",
+            "torch.export knows": f"({', '.join(map(named, call.meta['val'].shape))})",
+        }
+        for call, size in zip(calls, sizes, strict=True)
+    ]
 
 
 EXPORTERS: Mapping[str, Callable[[nn.Module, Tensor, int], Any]] = MappingProxyType(

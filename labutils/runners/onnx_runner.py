@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from labutils.environment import require
 from labutils.onnx_export.files import runtime_message
@@ -22,7 +23,7 @@ class OnnxRunner(Runner):
 
     `config` may be left out for files of `onnx_export.export`, which carry theirs. `providers` are
     ONNX Runtime's, the first that can is used ("CPUExecutionProvider", "CUDAExecutionProvider").
-    `threads` work on one operation; None takes a thread for each core. With `optimise=False` ONNX
+    `threads` work on one operation; None takes as many as PyTorch does. With `optimise=False` ONNX
     Runtime runs the graph as it stands, to see what its own optimiser does. A file of FP16 input
     or output is fed and read as such; `infer` always takes and gives float32.
 
@@ -47,7 +48,8 @@ class OnnxRunner(Runner):
         if threads is not None and threads < 1:
             raise ValueError(f"threads: 1 or more, not {threads}")
         options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
+        self.threads = threads or torch.get_num_threads()
+        options.intra_op_num_threads = self.threads
         options.log_severity_level = 4  # what fails is raised
         if not optimise:
             options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -59,7 +61,6 @@ class OnnxRunner(Runner):
         source = self._session.get_inputs()[0]
         self._dtype = _TYPES[source.type]
         self._fixed = [d if isinstance(d, int) else None for d in source.shape]
-        self.threads = threads
         family = getattr(self.config, "family", self.path.stem)
         count = f", {threads} thread{'s' if threads > 1 else ''}" if threads else ""
         self.name = name or f"{family}, ONNX Runtime on {self.device}{count}"
