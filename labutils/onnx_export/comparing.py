@@ -76,7 +76,8 @@ def parity(
 
     `lengths` in frames: short ones, long ones, odd ones, none that the export saw. `tolerance` is
     the largest difference allowed, as a fraction of the peak of PyTorch's audio. Each case feeds a
-    seeded speech-like mel. A file that cannot run a case fails that case, it does not raise.
+    seeded speech-like mel. A file that cannot run a case fails that case, it does not raise. Of an
+    FP16 file a processor shows the rounded weights alone: see `evaluator.evaluate`.
 
     Raises ValueError for no lengths, or the one of the example that the export ran; OnnxError for a
     file that ONNX Runtime cannot load.
