@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -13,12 +14,16 @@ from labutils import audio, mel, metrics
 from labutils.audio import SpeechClip
 
 VOCODER, GRIFFIN_LIM = "vocoder", "Griffin-Lim, 60 iterations"
+# Debian's alsa-utils puts a few words of a real speaker here; they are not part of this project.
+HUMAN_VOICE = Path("/usr/share/sounds/alsa")
 
 __all__ = [
     "against_griffin_lim",
+    "compare_copies",
     "copy_synthesis",
     "griffin_lim_copy",
     "held_out_comparison",
+    "human_voice",
     "log_mel",
 ]
 
@@ -87,14 +92,43 @@ def held_out_comparison(model: nn.Module, clips: Sequence[SpeechClip]) -> dict:
     """
     rows = []
     for clip in clips:
-        samples = clip.load()
-        for method, (reference, copy) in {
-            VOCODER: copy_synthesis(model, samples, clip.sample_rate),
-            GRIFFIN_LIM: griffin_lim_copy(model.config, samples, clip.sample_rate),
-        }.items():
-            scores = metrics.compare(reference, copy, model.config.output_sample_rate)
-            rows.append({"clip": clip.name, "method": method, **scores})
+        for row in compare_copies(model, clip.load(), clip.sample_rate):
+            rows.append({"clip": clip.name, **row})
     return {"rows": rows, "medians": _medians(rows)}
+
+
+def compare_copies(model: nn.Module, samples: np.ndarray, sample_rate: int) -> list[dict]:
+    """Scores of a vocoder's copy of one sound and of Griffin-Lim's.
+
+    Args:
+        model: a generator with a ``config``.
+        samples: ``(samples,)`` at ``sample_rate`` Hz.
+
+    Returns:
+        a row for each method: ``{"method", metric: value, …}``.
+    """
+    copies = {
+        VOCODER: copy_synthesis(model, samples, sample_rate),
+        GRIFFIN_LIM: griffin_lim_copy(model.config, samples, sample_rate),
+    }
+    rate = model.config.output_sample_rate
+    return [
+        {"method": method, **metrics.compare(reference, copy, rate)}
+        for method, (reference, copy) in copies.items()
+    ]
+
+
+def human_voice(folder: Path = HUMAN_VOICE) -> tuple[np.ndarray, int] | None:
+    """A real speaker, where this machine has one: the loudspeaker names of Debian's alsa-utils.
+
+    Returns:
+        ``(samples,)`` and their rate in Hz, the files one after the other; None without them.
+    """
+    parts = [audio.load(path) for path in sorted(folder.glob("*_*.wav"))]
+    if not parts:
+        return None
+    rate = parts[0][1]
+    return np.concatenate([audio.resample(part, r, rate) for part, r in parts]), rate
 
 
 def against_griffin_lim(medians: Sequence[dict]) -> list[dict]:

@@ -72,3 +72,14 @@ def test_medians_leave_out_what_was_not_measured():
         for clip, a in (("x", 1.0), ("y", 5.0), ("z", 2.0))
     ]
     assert evaluation._medians(rows) == [{"method": "vocoder", "a": 2.0, "pesq_wb": None}]
+
+
+def test_the_human_voice_is_its_files_one_after_the_other_or_none(tmp_path):
+    assert evaluation.human_voice(tmp_path) is None
+    audio.save(tmp_path / "Noise.wav", np.full(100, 0.5, np.float32), 8000)
+    audio.save(tmp_path / "Rear_Left.wav", np.full(4000, 0.2, np.float32), 8000)
+    audio.save(tmp_path / "Front_Left.wav", np.full(16000, 0.1, np.float32), 16000)
+    samples, rate = evaluation.human_voice(tmp_path)
+    assert rate == 16000 and len(samples) == 16000 + 8000
+    assert samples[8000] == pytest.approx(0.1, abs=1e-3)
+    assert samples[20000] == pytest.approx(0.2, abs=1e-3)
