@@ -1,0 +1,118 @@
+"""The ONNX graph that an engine is built from: bytes, hash, input and number types."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from labutils.environment import require
+from labutils.trt.options import BuildError
+
+__all__ = ["OnnxSource", "read_onnx"]
+
+_QUANTIZED = {"QuantizeLinear", "DequantizeLinear"}
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """A vocoder's graph. `sha` is the SHA-256 of `data`; `precisions` the number types in it:
+    "float16" where there are such tensors, "int8" where it quantizes.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+    sha: str
+    input: str
+    n_mels: int
+    precisions: frozenset[str]
+    nodes: tuple[str, ...] = field(repr=False)
+
+    def node(self, index: int) -> str:
+        """Name and operator of a node, as in "conv_pre/Conv (Conv)"; empty where there is none."""
+        return self.nodes[index] if 0 <= index < len(self.nodes) else ""
+
+
+def read_onnx(onnx: str | PathLike[str] | bytes | Any) -> OnnxSource:
+    """Read a graph from a file, from bytes or from an onnx.ModelProto.
+
+    Weights that a file keeps beside it are taken in. Raises BuildError for what is no ONNX and for
+    a graph that is no vocoder: one input (batch, n_mels, frames) with a fixed number of bands.
+    """
+    if isinstance(onnx, OnnxSource):
+        return onnx
+    name, data, model = _load(onnx)
+    initializers = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initializers]
+    if len(inputs) != 1:
+        names = ", ".join(value.name for value in inputs) or "none"
+        raise BuildError(f"{name} is no vocoder: expected one input, it has {names}")
+    dims = inputs[0].type.tensor_type.shape.dim
+    if len(dims) != 3 or dims[1].dim_value < 1:
+        shape = ", ".join(str(d.dim_value or d.dim_param or "?") for d in dims)
+        raise BuildError(
+            f"{name} is no vocoder: its input {inputs[0].name} is ({shape}), expected (batch, "
+            "n_mels, frames) with a fixed number of mel bands"
+        )
+    return OnnxSource(
+        name,
+        data,
+        hashlib.sha256(data).hexdigest(),
+        inputs[0].name,
+        dims[1].dim_value,
+        frozenset(_precisions(model)),
+        tuple(f"{n.name or 'without a name'} ({n.op_type})" for n in model.graph.node),
+    )
+
+
+def _load(source: Any) -> tuple[str, bytes, Any]:
+    """What to call the graph, its bytes, and the same as an onnx.ModelProto."""
+    onnx = require("onnx")
+    if hasattr(source, "SerializeToString"):
+        return "the graph", source.SerializeToString(), source
+    name, path, data = "the graph", None, source
+    if isinstance(source, str | PathLike):
+        path = Path(source)
+        name = path.name
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BuildError(f"no ONNX file at {path}: {error.strerror}") from None
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(
+            f"expected a path, the bytes of an ONNX file or an onnx.ModelProto, got "
+            f"{type(source).__name__}"
+        )
+    data = bytes(data)
+    try:
+        model = onnx.load_from_string(data)
+    except Exception:  # protobuf raises its own types for whatever is not its format
+        model = onnx.ModelProto()
+    if not model.graph.node or not model.graph.output:
+        raise BuildError(f"{name} is no ONNX graph, or it is cut short: export it again")
+    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        if path is None:
+            raise BuildError(f"{name} keeps its weights in another file: give the path instead")
+        try:
+            onnx.external_data_helper.load_external_data_for_model(model, str(path.parent))
+        except (OSError, ValueError, onnx.checker.ValidationError) as error:
+            raise BuildError(f"{name} keeps its weights in a file that is gone: {error}") from None
+        data = model.SerializeToString()
+    return name, data, model
+
+
+def _precisions(model: Any) -> set[str]:
+    """Number types of the graph that TensorRT 8.6 must be permitted."""
+    half = require("onnx").TensorProto.FLOAT16
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    types |= {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to":
+                types.add(attribute.i)
+            elif node.op_type == "Constant":
+                types.add(attribute.t.data_type)
+    found = {"float16"} if half in types else set()
+    return found | ({"int8"} if any(n.op_type in _QUANTIZED for n in model.graph.node) else set())

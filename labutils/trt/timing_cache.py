@@ -1,0 +1,103 @@
+"""What kernels took on this GPU, kept between builds: a second build takes seconds, not minutes.
+
+The file is TensorRT's timing cache in a sealed container, so that damage shows before TensorRT
+reads it. It belongs to one version of TensorRT and one GPU.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labutils.trt import versions
+from labutils.trt.locks import locked
+from labutils.trt.sealed import SealError, seal, unseal, write_atomic
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+__all__ = ["TimingCache", "attach", "read", "write"]
+
+_LOG = logging.getLogger("labutils.trt")
+_BOUND_TO = ("tensorrt", "library", "gpu", "capability")
+
+
+def read(path: Path, machine: Mapping[str, Any]) -> bytes:
+    """The timing cache in a file; nothing, with a warning, where it can not be used here.
+
+    That is: damaged, or of another GPU or version than `machine` (`versions.machine_facts`).
+    """
+    try:
+        facts, content = unseal(path.read_bytes())
+    except FileNotFoundError:
+        return b""
+    except (SealError, OSError) as error:
+        _LOG.warning("timing cache %s is not used: %s; this build starts anew", path.name, error)
+        return b""
+    other = [k for k in _BOUND_TO if facts.get("machine", {}).get(k) != machine.get(k)]
+    if other:
+        _LOG.warning(
+            "timing cache %s is not used: it is of another machine (%s); this build starts anew",
+            path.name,
+            ", ".join(f"{k} {facts.get('machine', {}).get(k)}" for k in other),
+        )
+        return b""
+    return content
+
+
+def write(path: Path, machine: Mapping[str, Any], content: bytes) -> None:
+    """Write a timing cache of this machine; the file appears whole or not at all."""
+    write_atomic(path, seal({"kind": "timing cache", "machine": dict(machine)}, content))
+
+
+class TimingCache:
+    """The timing cache of one build. `entries_bytes` were read from its file."""
+
+    def __init__(self, config: Any, path: Path, machine: Mapping[str, Any]) -> None:
+        self.path, self.machine = path, machine
+        self._config = config
+        content = read(path, machine)
+        self._cache = self._set(content)
+        if self._cache is None and content:
+            _LOG.warning("timing cache %s is not used: TensorRT refuses it", path.name)
+            content, self._cache = b"", self._set(b"")
+        self.entries_bytes = len(content)
+
+    def _set(self, content: bytes) -> Any:
+        """TensorRT's cache made of these bytes and given to the build, or None."""
+        config: trt.IBuilderConfig = self._config
+        cache = config.create_timing_cache(content)
+        fits = cache is not None and config.set_timing_cache(cache, False)
+        return cache if fits else None
+
+    def save(self) -> None:
+        """Write it back, with what other processes have added to the file meanwhile.
+
+        A file that can not be written is a warning: the engine is there.
+        """
+        config: trt.IBuilderConfig = self._config
+        ours = config.get_timing_cache()
+        if ours is None:
+            return
+        try:
+            with locked(self.path.with_name(f".{self.path.name}.lock")):
+                theirs = read(self.path, self.machine)
+                if theirs:
+                    ours.combine(config.create_timing_cache(theirs), False)
+                write(self.path, self.machine, bytes(ours.serialize()))
+        except OSError as error:
+            _LOG.warning("timing cache %s was not saved: %s", self.path.name, error)
+
+
+def attach(
+    config: trt.IBuilderConfig, path: Path | None, machine: Mapping[str, Any] | None = None
+) -> TimingCache | None:
+    """Give a build the timing cache of a file, or a new one; `save` it after the build.
+
+    None where no path is given: then TensorRT forgets its timings with the build.
+    """
+    if path is None:
+        return None
+    return TimingCache(config, path, machine or versions.machine_facts())
