@@ -5,6 +5,7 @@ VENV ?= .venv
 TORCH_INDEX ?=
 NB ?=
 TESTS ?=
+RECORD ?=
 WORKERS ?= 2
 LAB_ARGS ?=
 
@@ -17,11 +18,12 @@ NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test notebooks book lint
+.PHONY: help install lab test test-gpu notebooks book lint
 
 help:
 	@echo "make lab         install what is needed into $(VENV), open JupyterLab on the first notebook"
 	@echo "make test        install the same, run every test and every notebook (TESTS=tests/test_mel.py: only these)"
+	@echo "make test-gpu    install the same, run the tests that need an NVIDIA GPU (RECORD=data/records: keep their report)"
 	@echo "make notebooks   run every notebook and save it with its outputs (NB=01: only this one)"
 	@echo "make book        run every notebook into HTML pages with sound, in book/ (NB=01: only this one)"
 	@echo "make lint        look for mistakes in the code with ruff"
@@ -39,6 +41,9 @@ lab: $(STAMP)
 
 test: $(STAMP)
 	$(PY) -m pytest -n $(WORKERS) --dist loadgroup $(TESTS)
+
+test-gpu: $(STAMP)
+	$(PY) -m labutils.gpu_tests $(if $(RECORD),--save $(RECORD)) $(TESTS)
 
 notebooks: $(STAMP)
 	$(PY) -m labutils.workbook run $(NB)

@@ -2,6 +2,8 @@
 
 from labutils.runners.base import MelError, Runner, RunnerError, check_mel
 from labutils.runners.onnx_runner import OnnxRunner
+from labutils.runners.pycuda_runner import PycudaRunner
+from labutils.runners.tensorrt_runner import TensorRTRunner
 from labutils.runners.torch_graph import CompiledRunner, GraphRunner
 from labutils.runners.torch_runner import TorchRunner
 
@@ -10,8 +12,10 @@ __all__ = [
     "GraphRunner",
     "MelError",
     "OnnxRunner",
+    "PycudaRunner",
     "Runner",
     "RunnerError",
+    "TensorRTRunner",
     "TorchRunner",
     "check_mel",
 ]

@@ -1,0 +1,134 @@
+"""The tests that need a GPU, run with a record of what came out and of the code that they ran.
+
+python -m labutils.gpu_tests [--save data/records] [tests/gpu/test_x.py ...] [-k WORDS]
+
+They run in this process, one after the other: engines that the tests share are built once, and
+figures of memory are of one process alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from labutils import ROOT, records
+from labutils.environment import require
+from labutils.records.hashing import fingerprint_text
+
+__all__ = ["Report", "gpu_tests", "main"]
+
+FOLDER = ROOT / "tests" / "gpu"
+_LONGEST = 300  # characters of a reason
+
+log = logging.getLogger(__name__)
+
+
+class Report:
+    """A plugin of pytest that notes every test: outcome, seconds, and why where it did not pass."""
+
+    def __init__(self) -> None:
+        self.tests: dict[str, dict[str, Any]] = {}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        name = report.nodeid.removeprefix("tests/gpu/")
+        row = self.tests.setdefault(name, {"outcome": "passed", "seconds": 0.0, "why": ""})
+        row["seconds"] = round(row["seconds"] + report.duration, 3)
+        if report.skipped:
+            row |= {"outcome": "skipped", "why": _reason(report)}
+        elif report.failed:
+            # A test that ran and whose clean-up fails has failed, too.
+            outcome = "failed" if report.when == "call" else "error"
+            row |= {"outcome": outcome, "why": _reason(report)}
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            name = report.nodeid.removeprefix("tests/gpu/")
+            self.tests[name] = {"outcome": "error", "seconds": 0.0, "why": _reason(report)}
+
+    def counts(self) -> dict[str, int]:
+        found = Counter(row["outcome"] for row in self.tests.values())
+        return {word: found[word] for word in ("passed", "failed", "error", "skipped")}
+
+
+def _reason(report: Any) -> str:
+    """The last line of what went wrong, or why a test was skipped."""
+    if isinstance(report.longrepr, tuple):  # file, line and reason of a skipped test
+        text = report.longrepr[2].removeprefix("Skipped: ")
+    else:
+        crash = getattr(report.longrepr, "reprcrash", None)
+        text = crash.message if crash else str(report.longrepr)
+    line = " ".join(text.replace(f"{ROOT}/", "").split())
+    return line[:_LONGEST]
+
+
+@records.experiment(
+    "06-gpu-tests",
+    needs="cuda",
+    covers=[
+        "labutils.trt", "labutils.cuda", "labutils.runners", "labutils.onnx_export",
+        "labutils.vocoders",
+    ],
+)  # fmt: skip
+def gpu_tests(selection: list[str] | None = None) -> records.Noted:
+    """All tests of tests/gpu, or those that arguments of pytest select.
+
+    Gives {"tests", "passed", "failed", "error", "skipped", "exit_status", "files": {name: hash},
+    "outcomes": {test: {"outcome", "seconds", "why"}}}. Raises MissingPackage without pytest.
+    """
+    pytest = require("pytest")
+    report = Report()
+    # Without xdist: several processes would share one GPU, and build every engine again.
+    fixed = ["-m", "gpu", "-p", "no:xdist", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    status = pytest.main([*fixed, *_where(selection or [])], plugins=[report])
+    data = {
+        "tests": len(report.tests),
+        **report.counts(),
+        "exit_status": int(status),
+        "files": dict(_hashes()),
+        "outcomes": report.tests,
+    }
+    return records.Noted(data)
+
+
+def _where(selection: Sequence[str]) -> list[str]:
+    """The arguments, and the whole folder unless they name a file or a folder."""
+    named = any(Path(part.split("::")[0]).exists() for part in selection)
+    return [*selection] if named else [str(FOLDER), *selection]
+
+
+def _hashes() -> Iterator[tuple[str, str]]:
+    """Each file of GPU tests and the hash of what it does."""
+    for path in sorted(FOLDER.glob("*.py")):
+        yield path.name, fingerprint_text(path.read_text(encoding="utf-8"), path.name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns pytest's exit status, or 1 where there is no GPU to run on."""
+    parser = argparse.ArgumentParser(
+        prog="python -m labutils.gpu_tests",
+        description="Run the tests that need a GPU; further arguments go to pytest.",
+    )
+    parser.add_argument(
+        "--save", type=Path, help="folder for the record (default: LABUTILS_RECORD, else none)"
+    )
+    options, rest = parser.parse_known_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    log.setLevel(logging.INFO)
+    try:
+        done = gpu_tests.measure(rest or None, save=options.save)
+    except (records.RecordError, ImportError) as error:
+        log.error("%s", error)
+        return 1
+    log.info("%s", {key: done[key] for key in ("tests", "passed", "failed", "error", "skipped")})
+    if done.path:
+        log.info("%s", done.path)
+    return done["exit_status"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
