@@ -1,0 +1,228 @@
+"""The stand-in for trtexec: builds or loads an engine, times it, tells in trtexec's own words.
+
+python -m labutils.trt.trtexec --onnx=vocoder.onnx --minShapes=mel:1x80x32
+    --optShapes=mel:1x80x400 --maxShapes=mel:1x80x1000 --saveEngine=vocoder.plan
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shlex
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from labutils.environment import MissingPackage, require
+from labutils.trt import build, inspect, load_engine, versions
+from labutils.trt.engine import Engine
+from labutils.trt.messages import Messages
+from labutils.trt.trtexec import exports, flags, summary, timing, traces
+from labutils.trt.trtexec.plan import Plan, make_plan
+from labutils.trt.trtexec.values import FlagError
+
+__all__ = ["main"]
+
+log = logging.getLogger(__name__)
+_NEWEST = (11, 0, 0)  # whose flags hold where TensorRT is not installed
+_PROFILE_RUNS = 10
+
+
+class Output:
+    """Writes lines as trtexec logs them, with date and severity."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
+
+    def bare(self, line: str) -> None:
+        self._write(f"{line}\n")
+
+    def __call__(self, text: str, severity: str = "I") -> None:
+        for line in text.splitlines() or [""]:
+            self.bare(f"[{time.strftime('%m/%d/%Y-%H:%M:%S')}] [{severity}] {line}")
+
+
+class _TensorRTLines(logging.Handler):
+    """What TensorRT says, among the lines of the program."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__()
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        grades = {logging.DEBUG: "V", logging.INFO: "I", logging.WARNING: "W"}
+        said_by_tensorrt = record.module == "messages"  # labutils itself logs its progress here
+        text = f"{'[TRT] ' * said_by_tensorrt}{record.getMessage()}"
+        self._out(text, grades.get(record.levelno, "E"))
+
+
+def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
+    """Do what a command line of trtexec says; every line goes to `write`. Returns 0, or 1 for a
+    failure, as trtexec does.
+    """
+    out = Output(write)
+    missing = None
+    try:
+        version = versions.version()
+    except MissingPackage as error:
+        missing, version = error, _NEWEST
+    number = version[0] * (1000 if version[0] < 10 else 10_000) + version[1] * 100 + version[2]
+    known = "is missing" if missing else f"v{number}"
+    tool = f"TensorRT.trtexec [TensorRT {known}] # trtexec {shlex.join(arguments)}"
+    out.bare(f"&&&& RUNNING {tool}")
+    out("labutils.trt.trtexec: a stand-in for trtexec in Python, with some of its flags")
+    try:
+        plan = make_plan(flags.read(arguments, version), version)
+        if missing is not None:
+            raise missing
+        out(f"TensorRT version: {'.'.join(map(str, version))}")
+        for note in plan.notes:
+            out(note, "W")
+        with _tensorrt_lines(out, verbose=bool(plan.values.get("verbose"))):
+            _run(plan, version, out)
+    except (FlagError, MissingPackage) as error:
+        out(str(error), "E")
+    except (ValueError, RuntimeError, OSError) as error:
+        # What TensorRT, torch and the file system refuse; the debug log has where.
+        log.debug("the run failed", exc_info=True)
+        out(" ".join(str(error).split()), "E")
+    else:
+        out.bare(f"&&&& PASSED {tool}")
+        return 0
+    out.bare(f"&&&& FAILED {tool}")
+    return 1
+
+
+@contextmanager
+def _tensorrt_lines(out: Output, *, verbose: bool) -> Iterator[None]:
+    """Show the build's progress and TensorRT's warnings, with `verbose` all it says."""
+    logger, handler = logging.getLogger("labutils.trt"), _TensorRTLines(out)
+    before, passed_on = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
+    logger.propagate = False
+    try:
+        with Messages("verbose" if verbose else "warning"):
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = passed_on
+
+
+def _run(plan: Plan, version: tuple[int, ...], out: Output) -> None:
+    torch = require("torch")
+    if not torch.cuda.is_available():
+        raise RuntimeError("torch finds no NVIDIA GPU: engines are built and timed on one")
+    out("")
+    out("=== Device Information ===")
+    out(f"Selected Device: {torch.cuda.get_device_name()}")
+    out("Compute Capability: {}.{}".format(*torch.cuda.get_device_capability()))
+    out("")
+    data = plan.load.read_bytes() if plan.load else _build(plan, version, out)
+    start = time.perf_counter()
+    with load_engine(data) as engine:
+        out(f"Engine deserialized in {time.perf_counter() - start:g} sec.")
+        shape = _shape(plan, engine)
+        if plan.values.get("dumpLayerInfo") or plan.file("exportLayerInfo"):
+            _layers(plan, engine, shape, out)
+        if plan.values.get("skipInference"):
+            out("Skipped inference phase since --skipInference is added.")
+            return
+        _time(plan, engine, shape, out)
+        if plan.values.get("dumpProfile") or plan.file("exportProfile"):
+            _profile(plan, engine, shape, out)
+
+
+def _build(plan: Plan, version: tuple[int, ...], out: Output) -> bytes:
+    """The engine's plan; written where --saveEngine says."""
+    assert plan.options is not None and plan.onnx is not None
+    options = plan.options
+    level = "verbose" if plan.values.get("verbose") else "warning"
+    out(f"Input build shape: {options.profiles[0]}, level {options.optimization_level}")
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = plan.onnx
+        if plan.fp16 and version[0] < 10:  # the flag permits FP16, TensorRT chooses where
+            options = dataclasses.replace(options, permit=("float16",))
+        elif plan.fp16:  # types are the graph's
+            from labutils.onnx_export import to_fp16
+
+            onnx = to_fp16(plan.onnx, Path(folder) / plan.onnx.name)
+            out("--fp16: the graph was converted, its first and last layers stay FP32", "W")
+        out("Start building the engine.")
+        built = build(onnx, options, level=level)
+    out(f"Engine built in {built.seconds:g} sec.")
+    out(f"Created engine with size: {len(built.plan) / 2**20:g} MiB")
+    if path := plan.file("saveEngine"):
+        built.save(path)
+        out(f"Saved engine to {path}")
+    return built.plan
+
+
+def _shape(plan: Plan, engine: Engine) -> tuple[int, int, int]:
+    """The input to time; FlagError where it is not this engine's."""
+    if plan.input not in (None, engine.input):
+        raise FlagError(f'the engine has no input "{plan.input}": its input is "{engine.input}"')
+    if plan.n_mels not in (None, engine.n_mels):
+        raise FlagError(f"the engine takes {engine.n_mels} mel bands, the shapes {plan.n_mels}")
+    return plan.shape or engine.profiles[0].shapes(engine.n_mels)[1]
+
+
+def _layers(plan: Plan, engine: Engine, shape: tuple[int, int, int], out: Output) -> None:
+    text = inspect.information(engine, shape=shape)
+    if path := plan.file("exportLayerInfo"):
+        exports.write_layer_info(path, text)
+    if plan.values.get("dumpLayerInfo"):
+        out("")
+        out("=== Layer Information ===")
+        for row in inspect.layers(text).rows:
+            out(f"{row['name']}: {row['kind']}, {row['precision']}, {row['shapes']}")
+
+
+def _time(plan: Plan, engine: Engine, shape: tuple[int, int, int], out: Output) -> None:
+    options = plan.timing
+    size = "x".join(map(str, shape))
+    for name, on in (
+        ("Data transfers", options.transfers),
+        ("Spin-wait", options.spin),
+        ("CUDA Graph", options.graph),
+    ):
+        out(f"{name}: {'Enabled' if on else 'Disabled'}")
+    out(f"Input binding for {engine.input} with dimensions {size} is created.")
+    out("Starting inference")
+    found, graph = timing.measure(engine, shape, options)
+    if options.graph and not graph:
+        out("The CUDA graph was left out: launched kernel by kernel.", "W")
+    timed = traces.after_warm_up(found, options.warm_up_ms)
+    if not timed:
+        raise RuntimeError("no query began after the warm-up: give a longer --duration")
+    lines = summary.report(
+        timed,
+        warm_ups=len(found) - len(timed),
+        warm_up_ms=options.warm_up_ms,
+        average_of=plan.values.get("avgRuns", 10),
+        percentiles=plan.values.get("percentile", (90, 95, 99)),
+    )
+    for severity, text in lines:
+        out(text, severity)
+    out("")
+    if path := plan.file("exportTimes"):
+        exports.write_times(path, timed)
+
+
+def _profile(plan: Plan, engine: Engine, shape: tuple[int, int, int], out: Output) -> None:
+    """Time the layers in a run of its own: the profiler would slow the measurement."""
+    runs = inspect.layer_runs(engine, shape, max(_PROFILE_RUNS, plan.timing.iterations))
+    if path := plan.file("exportProfile"):
+        exports.write_profile(path, runs)
+    if plan.values.get("dumpProfile"):
+        out("")
+        out(f"=== Profile ({len(runs)} iterations ) ===")
+        out("   Time (ms)   Avg. Time (ms)   Median Time (ms)   Time %   Layer")
+        for row in exports.profile_rows(runs):
+            out(
+                f"{row['timeMs']:12.2f}{row['averageMs']:17.4f}{row['medianMs']:19.4f}"
+                f"{row['percentage']:9.1f}   {row['name']}"
+            )
