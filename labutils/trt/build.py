@@ -161,8 +161,13 @@ def _config(
     versions.share_profiles(config)
     for wanted in options.profiles:
         profile = builder.create_optimization_profile()
-        profile.set_shape(source.input, *wanted.shapes(source.n_mels))
-        if config.add_optimization_profile(profile) < 0:
+        low, best, high = wanted.shapes(source.n_mels)
+        try:
+            profile.set_shape(source.input, low, best, high)
+            place = config.add_optimization_profile(profile)
+        except RuntimeError as error:
+            raise BuildError(f"TensorRT refuses the profile {wanted}: {error}") from None
+        if place < 0:
             raise BuildError(f"TensorRT refuses the profile {wanted} for {source.name}")
     return config
 

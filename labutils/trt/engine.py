@@ -28,8 +28,9 @@ _REASONS = (
      "it was built by another version of TensorRT"),
     (r"incompatible device|compute \d|different model|compute capability",
      "it was built for another GPU"),
-    (r"magic|not a valid|header", "it is no TensorRT engine, or its beginning is damaged"),
-    (r"size|truncat|checksum|crc|assertion|deserializ", "it is cut short or damaged"),
+    (r"platform", "it was built on another operating system or kind of processor"),
+    (r"magic", "it is no TensorRT engine, or its beginning is damaged"),
+    (r"size|truncat|checksum|crc|assertion|deserializ|corrupt", "it is cut short or damaged"),
 )  # fmt: skip
 
 
@@ -111,10 +112,14 @@ class Engine:
     def _listening(self, what: str, call: Any) -> Any:
         """Result of a call of TensorRT; EngineError with its last error where it gave nothing."""
         known = len(self.messages.errors())
+        result, reason = None, "it gave no reason"
         with self.messages:
-            result = call()
+            try:
+                result = call()
+            except RuntimeError as error:  # so 8.6 refuses a profile
+                reason = str(error)
         if not result:
-            said = self.messages.errors()[known:] or ["it gave no reason"]
+            said = self.messages.errors()[known:] or [reason]
             megabytes = self.scratch_bytes / 1e6
             raise EngineError(
                 f"TensorRT can not {what}: {_line(said[-1])} (a context of this engine takes "
@@ -217,9 +222,10 @@ def _names(engine: Any) -> tuple[str, str]:
 
 
 def _profile(shapes: Any, fixed: tuple[int, ...]) -> Profile:
-    """A profile of the input's smallest, best and largest shape; an input may be of one shape."""
-    triple = [tuple(shape) for shape in shapes] or [fixed] * 3
-    low, best, high = triple
+    """A profile of the input's smallest, best and largest shape; `fixed` has -1 where any fits."""
+    if min(fixed) > 0:  # what TensorRT says of the range is of no use then
+        return Profile.fixed(fixed[2], fixed[0])
+    low, best, high = (tuple(shape) for shape in shapes)
     return Profile((low[2], best[2], high[2]), (low[0], best[0], high[0]))
 
 
