@@ -71,8 +71,8 @@ class DeviceBuffer(Resource):
     def _fitting(self, array: np.ndarray) -> Any:
         if not array.flags.c_contiguous:
             raise CudaError(
-                f"an array of {array.shape} that is not contiguous can not be copied: pass "
-                "np.ascontiguousarray(array)"
+                f"an array of {array.shape} with strides {array.strides} is not contiguous: copy "
+                "from or into one that is (np.ascontiguousarray, np.empty)"
             )
         if array.nbytes > self.nbytes:
             raise CudaError(
