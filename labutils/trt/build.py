@@ -145,6 +145,8 @@ def _config(
     if options.workspace_mb is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
     config.builder_optimization_level = options.optimization_level
+    if options.aux_streams is not None:
+        config.max_aux_streams = options.aux_streams
     if options.detailed:
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if options.sparse:

@@ -27,6 +27,8 @@ class BuildOptions:
     GPU has. `optimization_level`: 0 builds fastest, 5 searches longest. `timing_cache`: a file that
     keeps what kernels took, so that the next build is faster. `sparse`: permits kernels for 2:4
     sparse weights. `detailed`: the engine tells about its layers (names, kernels, types).
+    `aux_streams`: on how many streams besides the caller's branches may run at once; None leaves it
+    to TensorRT, 0 forbids it.
 
     TensorRT 8.6 only, refused by later versions, which take types from the graph alone:
     `layer_precisions` gives layers by name or pattern a type ({"conv_post*": "float32"}; later
@@ -44,6 +46,7 @@ class BuildOptions:
     timing_cache: Path | None = None
     sparse: bool = False
     detailed: bool = True
+    aux_streams: int | None = None
     layer_precisions: Mapping[str, str] = field(default_factory=dict, hash=False)
     permit: tuple[str, ...] = ()
     own_tactics: bool = False
@@ -65,6 +68,11 @@ class BuildOptions:
             isinstance(space, bool) or not isinstance(space, int) or space < 1
         ):
             raise ValueError(f"workspace_mb: 1 MiB or more, or None, not {space!r}")
+        streams = self.aux_streams
+        if streams is not None and (
+            isinstance(streams, bool) or not isinstance(streams, int) or streams < 0
+        ):
+            raise ValueError(f"aux_streams: 0 or more, or None, not {streams!r}")
         for name in (*self.layer_precisions.values(), *self.permit):
             if name not in PRECISIONS:
                 raise ValueError(f"precision {name!r} is not one of {', '.join(PRECISIONS)}")
@@ -78,6 +86,7 @@ class BuildOptions:
             "optimization_level": self.optimization_level,
             "sparse": self.sparse,
             "detailed": self.detailed,
+            "aux_streams": self.aux_streams,
             # Pairs, not an object: of two patterns that fit a layer the later one holds.
             "layer_precisions": [list(pair) for pair in self.layer_precisions.items()],
             "permit": sorted(set(self.permit)),
