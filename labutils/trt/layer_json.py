@@ -29,10 +29,10 @@ _PRECISIONS = (
     (r"bool", "BOOL"),
 )
 _METADATA = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
-# TensorRT's own additions to a fused name: shuffles around a 1-D convolution, copies, constants.
-_ADDED = re.compile(
-    r"\(Unnamed Layer\* \d+\)|^Reformatting CopyNode|^reformat|^__my|^\{?ForeignNode"
-)
+# TensorRT's own additions to a fused name: shuffles around a 1-D convolution, constants.
+_ADDED = re.compile(r"\(Unnamed Layer\* \d+\)")
+# Layers that are TensorRT's own altogether: copies between formats, kernels of its compiler.
+_OWN = re.compile(r"Reformatting CopyNode|reformat|__my|\{?ForeignNode")
 
 
 class InspectError(ValueError):
@@ -118,7 +118,7 @@ def onnx_nodes(name: str, metadata: str = "") -> list[str]:
     listed = _METADATA.findall(metadata)
     if listed:
         return list(dict.fromkeys(node.strip() for node in listed))
-    if _ADDED.match(name):
+    if _OWN.match(name):
         inside = re.findall(r"\[([^\]]+)\]", name) if "ForeignNode" in name else []
         parts = re.split(r"\.\.\.", inside[0]) if inside else []
     else:
