@@ -254,7 +254,8 @@ def test_audio_of_another_length_never_reaches_the_buffer(gpu, make_runner):
 def test_an_engine_of_another_vocoder_is_refused(gpu, make_runner):
     engine = gpu.engine()
     engine.n_mels = 80
-    with pytest.raises(RunnerError, match="takes 80 mel bands, the configuration has 5"):
+    # The error holds the frames of the calls: nothing may lie there.
+    with pytest.raises(RunnerError, match="takes 80 mel bands, the configuration has 5") as _error:
         make_runner(engine)
     assert gpu.driver.allocated == {}
     with pytest.raises(RunnerError, match="no profile"):
@@ -282,6 +283,13 @@ def test_an_engine_that_the_runner_loaded_is_closed_by_it(gpu, make_runner, monk
 # TensorRTRunner alone
 
 
+def aligned(array):
+    """A tensor that starts where torch's tensors on a GPU do."""
+    room = torch.zeros(array.size + 64)
+    start = -room.data_ptr() % 256 // 4
+    return room[start : start + array.size].view(array.shape).copy_(torch.from_numpy(array))
+
+
 def test_beside_the_default_stream_and_on_any_other(gpu):
     with TensorRTRunner(gpu.engine(), CONFIG) as runner:
         mel = torch.from_numpy(make_mel())
@@ -296,7 +304,7 @@ def test_beside_the_default_stream_and_on_any_other(gpu):
 def test_launch_takes_tensors_and_sees_what_is_written_into_them(gpu):
     for graph in (False, True):
         with TensorRTRunner(gpu.engine(), CONFIG, graph=graph, capture=gpu.capture) as runner:
-            mel = torch.from_numpy(make_mel(2))
+            mel = aligned(make_mel(2))
             assert runner.launch(mel).shape == (2, 1, 28)
             mel += 1
             for part in (mel, mel[1:]):  # the second starts in the middle of the batch
@@ -337,6 +345,16 @@ def test_a_prepared_graph_only_replays(gpu):
         launch()
         launch()
         assert gpu.handles[before:] == ["replay", "replay"] and copied == []
+
+
+def test_a_mel_that_came_in_before_a_failure_does_not_stay(gpu):
+    engine = gpu.engine()
+    with TensorRTRunner(engine, CONFIG, graph=True, capture=gpu.capture) as runner:
+        launch = runner.prepare(make_mel(seed=1))
+        engine.refuse = "execute"
+        with pytest.raises(RunnerError):
+            runner.infer(make_mel(frames=9, seed=2))
+        np.testing.assert_array_equal(launch()[:, 0].numpy(), expected_audio(make_mel(seed=1), 4))
 
 
 def test_a_capture_that_fails_says_what_to_do(gpu):
@@ -393,7 +411,7 @@ def test_copies_and_inference_share_one_stream_and_the_host_waits_once(gpu, monk
 
 
 def test_out_of_memory_frees_what_was_there(monkeypatch, gpu):
-    gpu.driver.total = 100
-    with pytest.raises(cuda.OutOfMemoryError, match="no GPU memory for"):
+    gpu.driver.total = 1500  # the mel has room, the audio has not
+    with pytest.raises(cuda.OutOfMemoryError, match="no GPU memory for") as _error:
         PycudaRunner(gpu.engine(), CONFIG)
     assert gpu.driver.allocated == {} and gpu.driver.pinned == {}

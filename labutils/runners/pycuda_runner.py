@@ -47,11 +47,7 @@ class PycudaRunner(Runner):
         self.name = name or f"{family}, TensorRT through pycuda on {device}, {kind} memory"
         with cuda.activate(self._index):
             self._own = cuda.Buffers(self._index)
-            try:
-                self._lanes = EngineLanes(engine, config, self.name)
-            except BaseException:
-                self._own.close()
-                raise
+            self._lanes = EngineLanes(engine, config, self.name)
             # Contexts go before the memory that they were lent, by `close` or with the last
             # reference.
             self._finalizer = weakref.finalize(self, _release, self._index, self._lanes, self._own)
