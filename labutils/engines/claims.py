@@ -1,0 +1,125 @@
+"""Tables about recorded engines: what precision brings, what was tried, what is promised.
+
+Rows are those of the record "05-engines": "backend" ("torch" or "tensorrt"), "variant", "batch",
+"median_ms", "snr_db"; engines also have "tried", "engine_mb" and "activation_mb", torch has
+"peak_mb" and "is_baseline"; a failure has "error".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from labutils.baseline import MINIMUM_SNR
+
+__all__ = ["precisions", "promises", "tried"]
+
+Row = Mapping[str, Any]
+
+
+def _measured(rows: Sequence[Row], backend: str, batch: int) -> list[Row]:
+    return [
+        row
+        for row in rows
+        if row["backend"] == backend and row["batch"] == batch and row.get("median_ms")
+    ]
+
+
+def _named(rows: Sequence[Row], variant: str) -> Row:
+    return next((row for row in rows if row["variant"] == variant), {})
+
+
+def _keeps(row: Row) -> bool:
+    """Whether a row's sound is near enough to FP32's; None stands for equal bits."""
+    return row.get("snr_db") is None or row["snr_db"] >= MINIMUM_SNR
+
+
+def _times(before: Row, after: Row) -> float | None:
+    return before["median_ms"] / after["median_ms"] if before and after else None
+
+
+def precisions(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:
+    """Plain engines in FP32, TF32 and FP16, and what each step brings; a row a vocoder.
+
+    `rows` {vocoder: rows}. The last columns say how many times faster a step made it; None where
+    one of the two was not measured.
+    """
+    table = []
+    for vocoder, found in rows.items():
+        engines = _measured(found, "tensorrt", batch)
+        ways = ("FP32", "TF32", "FP16", "FP16, graph")
+        single, tf32, half, graph = (_named(engines, f"TensorRT {way}") for way in ways)
+        if engines:
+            made = zip(ways, (single, tf32, half, graph), strict=True)
+            table.append(
+                {"vocoder": vocoder}
+                | {f"{way} (ms)": row.get("median_ms") for way, row in made}
+                | {
+                    "FP32 to TF32 (times)": _times(single, tf32),
+                    "TF32 to FP16 (times)": _times(tf32, half),
+                    "graph (times)": _times(half, graph),
+                }
+            )
+    return table
+
+
+def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:
+    """What was tried beside plain engines, a row each, with its figure or why there is none.
+
+    `rows` {vocoder: rows}. "times faster" compares with the plain FP16 engine, launched in the same
+    way, as a CUDA graph; below 1 it is slower.
+    """
+    table = []
+    for vocoder, found in rows.items():
+        engines = _measured(found, "tensorrt", batch)
+        plain = _named(engines, "TensorRT FP16, graph")
+        for row in found:
+            if row["backend"] != "tensorrt" or row["batch"] != batch or not row.get("tried"):
+                continue
+            ms = row.get("median_ms")
+            table.append({
+                "vocoder": vocoder,
+                "tried": row["variant"].removeprefix("TensorRT ").removesuffix(", graph"),
+                "ms": ms,
+                "times faster": _times(plain, row) if ms else None,
+                "SNR (dB)": row.get("snr_db"),
+                "build (s)": row.get("build_seconds"),
+                "why there is no figure": row.get("error", ""),
+            })  # fmt: skip
+    if not any(line["why there is no figure"] for line in table):
+        for line in table:
+            del line["why there is no figure"]
+    return table
+
+
+def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:
+    """ "2 to 5 times faster, 20 to 40 % less memory": a row a vocoder, of one run each.
+
+    `rows` {vocoder: rows}. The engine is the plain FP16 one, launched as a tutorial does, without a
+    graph; "the best engine" is the fastest that keeps the quality. Memory is engine and activations
+    against the peak of torch's allocator; "less memory" is negative where the engine takes more.
+    What was not measured is None.
+    """
+    table = []
+    for vocoder, found in rows.items():
+        torch, engines = (_measured(found, side, batch) for side in ("torch", "tensorrt"))
+        single, plain = _named(torch, "FP32"), _named(engines, "TensorRT FP16")
+        good = [row for row in engines if _keeps(row)]
+        best = min(good, key=lambda row: row["median_ms"], default={})
+        baseline: Row = next((row for row in torch if row.get("is_baseline")), {})
+        if not (torch or engines):
+            continue
+        peak = single.get("peak_mb")
+        taken = None
+        if plain.get("engine_mb") is not None and plain.get("activation_mb") is not None:
+            taken = plain["engine_mb"] + plain["activation_mb"]
+        table.append({
+            "vocoder": vocoder,
+            "an FP16 engine against PyTorch FP32 (times)": _times(single, plain),
+            "the same against the baseline (times)": _times(baseline, plain),
+            "the best engine against the baseline (times)": _times(baseline, best),
+            "PyTorch FP32, peak (MB)": peak,
+            "engine and activations (MB)": taken,
+            "less memory (%)": 100 * (1 - taken / peak) if taken and peak else None,
+        })  # fmt: skip
+    return table

@@ -1,0 +1,71 @@
+"""Tables of what was tried and of what tutorials promise, from rows of a record."""
+
+import pytest
+
+from labutils.engines import claims
+
+
+def engine(variant, ms, **more):
+    row = {"backend": "tensorrt", "variant": variant, "batch": 1, "tried": False, "median_ms": ms}
+    return row | {"engine_mb": 30.0, "activation_mb": 90.0, "snr_db": 55.0} | more
+
+
+def torch_row(variant, ms, **more):
+    row = {"backend": "torch", "variant": variant, "batch": 1, "median_ms": ms, "peak_mb": 150.0}
+    return row | more
+
+
+ROWS = [
+    torch_row("FP32", 20.0),
+    torch_row("FP16, compile, graph", 5.0, peak_mb=80.0, is_baseline=True),
+    torch_row("FP32", 90.0, batch=8),
+    engine("TensorRT FP16", 4.0),
+    engine("TensorRT FP16, graph", 3.0),
+    engine("TensorRT FP16, image, graph", 2.5, tried=True, build_seconds=70.0),
+    engine("TensorRT FP16, level 5, graph", 3.3, tried=True),
+    engine("TensorRT FP16 allowed, graph", 1.0, snr_db=31.0),
+    {"backend": "tensorrt", "variant": "TensorRT FP16, polyphase", "batch": 1, "tried": True,
+     "error": "not measured: time"},
+]  # fmt: skip
+
+
+def test_tried_is_compared_with_the_plain_engine_and_slower_ones_stay():
+    table = claims.tried({"v1": ROWS})
+    assert [line["tried"] for line in table] == ["FP16, image", "FP16, level 5", "FP16, polyphase"]
+    assert [line["times faster"] for line in table] == [3.0 / 2.5, 3.0 / 3.3, None]
+    assert table[2]["why there is no figure"] == "not measured: time" and table[2]["ms"] is None
+    assert table[0]["build (s)"] == 70.0
+
+
+def test_without_failures_there_is_no_column_for_them():
+    assert "why there is no figure" not in claims.tried({"v1": ROWS[:-1]})[0]
+
+
+def test_promises_are_held_against_fp32_and_against_the_baseline():
+    (line,) = claims.promises({"v1": ROWS})
+    figures = list(line.values())
+    assert figures[:4] == ["v1", 5.0, 1.25, 2.0]
+    assert figures[4:6] == [150.0, 120.0] and figures[6] == pytest.approx(20.0)
+
+
+def test_more_memory_is_negative():
+    rows = [torch_row("FP32", 20.0, peak_mb=60.0), engine("TensorRT FP16", 4.0)]
+    (line,) = claims.promises({"v1": rows})
+    assert line["less memory (%)"] == -100.0
+    assert line["the best engine against the baseline (times)"] is None
+
+
+def test_precisions_tell_each_step_and_what_was_not_measured():
+    rows = [*ROWS, engine("TensorRT FP32", 12.0)]
+    (line,) = claims.precisions({"v1": rows, "torch only": ROWS[:2]})
+    assert line["FP32 (ms)"] == 12.0 and line["TF32 (ms)"] is None
+    assert line["FP32 to TF32 (times)"] is None and line["graph (times)"] == 4.0 / 3.0
+    (line,) = claims.precisions({"v1": [*rows, engine("TensorRT TF32", 6.0)]})
+    assert line["FP32 to TF32 (times)"] == 2.0 and line["TF32 to FP16 (times)"] == 1.5
+
+
+def test_batches_are_kept_apart_and_nothing_measured_is_no_row():
+    assert claims.tried({"v1": ROWS}, batch=8) == []
+    (line,) = claims.promises({"v1": ROWS}, batch=8)
+    assert line["PyTorch FP32, peak (MB)"] == 150.0 and line["less memory (%)"] is None
+    assert claims.promises({"v1": []}) == []
