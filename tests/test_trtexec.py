@@ -480,6 +480,12 @@ def test_the_stand_in_fails_as_trtexec_does(gpu, onnx, tmp_path, monkeypatch):
     assert run.summary.errors == ["CUDA out of memory. Tried to allocate"]
 
 
+def test_help_lists_the_flags():
+    run = trtexec.run(["--help"], real=False)
+    assert run.status == 0 and "--builderOptimizationLevel=0..5" in run.text
+    assert "--workspace" not in run.text
+
+
 def test_without_tensorrt_one_line_says_how_to_get_it(onnx, monkeypatch):
     def missing():
         raise MissingPackage("tensorrt is not installed; pip install it")

@@ -118,14 +118,14 @@ def _short(text: str, length: int = 60) -> str:
 
 
 def layers(
-    engine_or_json: Any, *, profile: int = 0, shape: tuple[int, int, int] | None = None
+    engine_or_json: Any, *, profile: int | None = None, shape: tuple[int, int, int] | None = None
 ) -> Layers:
     """The layers of an engine, or of what its inspector once wrote.
 
     Takes an Engine of `labutils.trt.load_engine`, the JSON as text or as data, or the path of a
     file that holds it. Kernels and types depend on the shape: an engine is asked for `shape`
-    (batch, n_mels, frames), by default the best shape of `profile`. Raises InspectError for what is
-    none of these, ProfileError for a shape outside the profile.
+    (batch, n_mels, frames), by default the best shape of `profile` (the first). Raises InspectError
+    for what is none of these, ProfileError for a shape that no profile holds.
     """
     if isinstance(engine_or_json, Mapping):
         data = engine_or_json
@@ -151,14 +151,16 @@ def layers(
 
 
 def information(
-    engine: Engine, *, profile: int = 0, shape: tuple[int, int, int] | None = None
+    engine: Engine, *, profile: int | None = None, shape: tuple[int, int, int] | None = None
 ) -> str:
     """The inspector's JSON of an engine, as --exportLayerInfo writes it.
 
     Without a context of one shape TensorRT says "N/A due to dynamic shapes" in place of formats.
     """
     trt = require("tensorrt")
-    shape = shape or engine.profiles[profile].shapes(engine.n_mels)[1]
+    if shape is None:
+        profile = profile or 0
+        shape = engine.profiles[profile].shapes(engine.n_mels)[1]
     with Bound(engine, shape, profile=profile) as bound:
         cuda_engine: trt.ICudaEngine = engine.engine
         inspector = cuda_engine.create_engine_inspector()

@@ -42,7 +42,8 @@ class InspectError(ValueError):
 def load(text: str, where: str = "the text") -> dict[str, Any]:
     """The JSON of an engine. Raises InspectError, one line, for anything else."""
     try:
-        data = json.loads(text)
+        # Not strict: metadata parts names by control characters, which may stand there bare.
+        data = json.loads(text, strict=False)
     except ValueError as error:
         raise InspectError(f"{where} holds no JSON: {error}") from None
     if not isinstance(data, dict) or not isinstance(data.get("Layers"), list):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from labutils import tables
 from labutils.environment import MissingPackage, require
 from labutils.trt import build, inspect, load_engine, versions
 from labutils.trt.engine import Engine
@@ -63,6 +64,12 @@ def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
     failure, as trtexec does.
     """
     out = Output(write)
+    if not arguments or "--help" in arguments:
+        rows = flags.rows(here=True)
+        columns = ("flag", "the stand-in", "8.6", "10", "11")
+        out.bare("The flags of this stand-in for trtexec, and what each version does with them:")
+        out.bare(tables.text_table([{key: row[key] for key in columns} for row in rows]))
+        return 0
     missing = None
     try:
         version = versions.version()
@@ -121,7 +128,7 @@ def _run(plan: Plan, version: tuple[int, ...], out: Output) -> None:
     out(f"Selected Device: {torch.cuda.get_device_name()}")
     out("Compute Capability: {}.{}".format(*torch.cuda.get_device_capability()))
     out("")
-    data = plan.load.read_bytes() if plan.load else _build(plan, version, out)
+    data = plan.load or _build(plan, version, out)
     start = time.perf_counter()
     with load_engine(data) as engine:
         out(f"Engine deserialized in {time.perf_counter() - start:g} sec.")
