@@ -1,0 +1,43 @@
+"""Engines against the baseline: TensorRT held against the fastest plain PyTorch, in one run.
+
+python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
+
+measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
+`--copies` and `--host-latency` make the smaller records. What needs TensorRT or a GPU shows its
+record elsewhere.
+"""
+
+from labutils.engines.candidates import best_engine
+from labutils.engines.command import main
+from labutils.engines.experiments import measured
+from labutils.engines.polyphase import polyphase
+from labutils.engines.results import (
+    best,
+    caption,
+    picture,
+    recorded_rows,
+    summary,
+    times_faster,
+)
+from labutils.engines.rewrites import FORMS, image, rewrite
+from labutils.engines.smaller import build_levels, copies, gates, host_latency
+
+__all__ = [
+    "FORMS",
+    "best",
+    "best_engine",
+    "build_levels",
+    "caption",
+    "copies",
+    "gates",
+    "host_latency",
+    "image",
+    "main",
+    "measured",
+    "picture",
+    "polyphase",
+    "recorded_rows",
+    "rewrite",
+    "summary",
+    "times_faster",
+]

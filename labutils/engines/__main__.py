@@ -1,0 +1,5 @@
+"""The command `python -m labutils.engines`."""
+
+from labutils.engines.command import main
+
+raise SystemExit(main())

@@ -1,0 +1,85 @@
+"""The picture of engines beside PyTorch: one panel a vocoder, bars of times real time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from labutils.show.figures import COLOURS, Picture, house_style
+
+__all__ = ["engines_picture"]
+
+Row = Mapping[str, Any]
+_WIDTH = 9.0  # inches: 900 pixels of the page
+_TORCH, _ENGINE, _BEST = COLOURS[0], COLOURS[2], COLOURS[1]
+
+
+def engines_picture(
+    panels: Mapping[str, tuple[Sequence[Row], str | None]], *, minimum_snr: float | None = None
+) -> Picture:
+    """A panel for each {title: (rows, name of the best engine)}; rows as in the records.
+
+    PyTorch and engines differ in colour, the best engine is marked with how many times faster than
+    the baseline it is, an SNR below `minimum_snr` is drawn pale, a row without figure says so.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
+
+    columns = 1 if len(panels) == 1 else 2
+    lines = -(-len(panels) // columns)
+    most = max([len(rows) for rows, _ in panels.values()] + [3])
+    with house_style():
+        figure = Figure(figsize=(_WIDTH, 0.7 + lines * (0.5 + 0.22 * most)), layout="constrained")
+        grid = figure.subplots(lines, columns, squeeze=False)
+        for ax in list(grid.flat)[len(panels) :]:
+            ax.set_visible(False)
+        for ax, (title, (rows, best)) in zip(grid.flat, panels.items(), strict=False):
+            ax.set_title(title)
+            _bars(ax, rows, best, minimum_snr)
+        figure.supxlabel("times real time", fontsize=10)
+        if any(rows for rows, _ in panels.values()):
+            marks = (("PyTorch", _TORCH), ("TensorRT", _ENGINE), ("fastest engine", _BEST))
+            handles = [Patch(color=colour, label=label) for label, colour in marks]
+            figure.legend(handles=handles, loc="outside upper right", ncols=3, fontsize=9)
+    named = [f"{title}: {best}" for title, (_, best) in panels.items() if best]
+    return Picture(
+        figure,
+        "Bars of speed of PyTorch and engines. Fastest engine: " + ("; ".join(named) or "none"),
+    )
+
+
+def _bars(ax: Any, rows: Sequence[Row], best: str | None, minimum_snr: float | None) -> None:
+    ax.grid(axis="y", visible=False)
+    if not rows:
+        ax.text(0.5, 0.5, "no record yet", ha="center", va="center", transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
+        return
+    speeds = [row.get("times_real_time") or 0.0 for row in rows]
+    widest = max(speeds) or 1.0
+    frozen = next(
+        (r["times_real_time"] for r in rows if r.get("is_baseline") and "error" not in r), 0
+    )
+    for i, (row, speed) in enumerate(zip(rows, speeds, strict=True)):
+        snr, chosen = row.get("snr_db"), row["variant"] == best
+        noisy = minimum_snr is not None and snr is not None and snr < minimum_snr
+        colour = _BEST if chosen else _TORCH if row["backend"] == "torch" else _ENGINE
+        ax.barh(i, speed, color=colour, alpha=0.4 if noisy else 1, height=0.74)
+        text = "not measured" if not speed else f"{speed:,.0f}" if speed > 20 else f"{speed:.1f}"
+        if noisy:
+            text += f" ({snr:.0f} dB)"
+        elif row.get("is_baseline"):
+            text += " (baseline)"
+        elif chosen and frozen:
+            text += f" ({speed / frozen:.2f} x baseline)"
+        weight = "bold" if chosen or row.get("is_baseline") else "normal"
+        ax.text(speed + 0.012 * widest, i, text, va="center", fontsize=8.5, fontweight=weight)
+    ax.set_yticks(range(len(rows)), [_short(row) for row in rows], fontsize=8.5)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.6 * widest)
+
+
+def _short(row: Row) -> str:
+    """The variant in few words; one that was tried runs as a graph, which need not be said."""
+    name = row["variant"].replace("channels last", "ch. last").replace("snakes in ", "")
+    name = name.replace("TensorRT ", "")
+    return name.removesuffix(", graph") if row.get("tried") else name

@@ -1,0 +1,39 @@
+"""What the command line tells experiments that is no part of a record's name: time and folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labutils.baseline import SECONDS
+
+__all__ = ["CACHE", "SECONDS", "TIMING_CACHE", "Settings", "settings"]
+
+CACHE, TIMING_CACHE = "LABUTILS_ENGINES", "LABUTILS_TIMING_CACHE"  # environment variables
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`seconds` after which nothing new begins, folders of engines and graphs, timing cache."""
+
+    seconds: float
+    engines: Path
+    graphs: Path
+    timing_cache: Path
+
+
+@contextlib.contextmanager
+def settings(seconds: float) -> Iterator[Settings]:
+    """The settings of the environment, else `seconds` and folders that are gone at the end."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        folder = Path(os.environ.get(CACHE) or temporary)
+        yield Settings(
+            float(os.environ.get(SECONDS) or seconds),
+            folder,
+            Path(temporary) / "graphs",
+            Path(os.environ.get(TIMING_CACHE) or folder / "timing.cache"),
+        )

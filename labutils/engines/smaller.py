@@ -1,0 +1,170 @@
+"""The smaller experiments: gates, build levels, copies, and what a caller waits."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from labutils import audio, baseline, benchmark, evaluation, records, vocoders
+from labutils.baseline import trials as torch_trials
+from labutils.baseline import variants
+from labutils.engines import latency, transfers, trials
+from labutils.engines.building import Builder, Built, build_fresh
+from labutils.engines.candidates import PLAIN
+from labutils.engines.experiments import COVERS, SOURCES
+from labutils.engines.graphs import Graphs, GraphSpec
+from labutils.engines.rewrites import AS_IT_IS
+from labutils.engines.settings import settings
+from labutils.metrics.scores import snr_db
+from labutils.records import Noted
+from labutils.runners import TensorRTRunner
+from labutils.trt import BuildOptions, Profile
+
+__all__ = ["GATES", "TRAINED", "build_levels", "copies", "gates", "host_latency"]
+
+TRAINED = ("hifigan-small", "melgan", "gpt-sovits-v4-small", "bigvgan-small")
+GATES = {"FP32": 80.0, "FP16": 45.0}  # dB against torch FP32 without TF32
+_CLIP, _FRAMES = "en-slt", 160
+
+log = logging.getLogger(__name__)
+
+
+@records.experiment("05-gates", needs=("tensorrt", "cuda"), covers=COVERS)
+def gates(level: int = 1) -> Iterator[Noted]:
+    """Do engines of trained vocoders sound like PyTorch? SNR on speech against torch FP32.
+
+    Yields ``{"rows": [...], "passed": bool}`` after each engine; the forms that may be faster
+    must pass as well.
+    """
+    rows: list[dict[str, Any]] = []
+    cases = [(n, half, AS_IT_IS) for half in (True, False) for n in TRAINED]
+    cases += [(n, True, "image, polyphase") for n in TRAINED]
+    cases += [("bigvgan-small", True, f"image, snakes in {way}") for way in ("blocks", "phases")]
+    with settings(500.0) as given, Graphs(given.graphs) as graphs, Builder(given.engines) as make:
+        begin = time.monotonic()
+        mels = {name: _speech(name) for name in TRAINED}
+        specs = [
+            GraphSpec(name, form, half, (1, mels[name].shape[2]), trained=True)
+            for name, half, form in cases
+        ]
+        for spec in specs:
+            graphs.ask(spec)
+        for spec in specs:
+            precision = "FP16" if spec.half else "FP32"
+            row: dict[str, Any] = {
+                "vocoder": spec.vocoder, "precision": precision, "form": spec.form, "level": level,
+                "clip": _CLIP, "frames": spec.shape[1], "bound_db": GATES[precision],
+            }  # fmt: skip
+            with torch_trials.noting(row):
+                left = given.seconds - (time.monotonic() - begin)
+                if left < 10:
+                    raise RuntimeError("not measured: time")
+                options = BuildOptions(
+                    (Profile.fixed(spec.shape[1]),), optimization_level=level,
+                    timing_cache=given.timing_cache,
+                )  # fmt: skip
+                built = make.build(graphs.get(spec, left + 60), options, seconds=left + 60)
+                row["build_seconds"] = built.seconds
+                row["snr_db"] = _snr(spec.vocoder, built, mels[spec.vocoder])
+                row["passed"] = row["snr_db"] >= row["bound_db"]
+            rows.append(row)
+            log.info("%s", row)
+            passed = all(r.get("passed", False) for r in rows)
+            yield Noted({"rows": rows, "passed": passed}, tactic_sources=SOURCES)
+
+
+def _speech(name: str) -> np.ndarray:
+    clip, config = audio.clip(_CLIP), vocoders.load(name).config
+    return evaluation.log_mel(clip.load(), clip.sample_rate, config)[..., :_FRAMES]
+
+
+@functools.lru_cache(maxsize=len(TRAINED))
+def _torch_sound(name: str) -> np.ndarray:
+    return trials.reference_audio(vocoders.load(name), _speech(name))
+
+
+def _snr(name: str, built: Built, mel: np.ndarray) -> float:
+    with TensorRTRunner(built.path, vocoders.load(name).config) as runner:
+        return snr_db(_torch_sound(name).ravel(), runner.infer(mel).ravel())
+
+
+@records.experiment("05-build-levels", needs=("tensorrt", "cuda"), covers=COVERS)
+def build_levels(vocoder: str = "hifigan-small", frames: int = 400) -> Iterator[Noted]:
+    """Seconds of a build at each optimisation level, first without and then with a timing cache
+    that knows its kernels, and what the engine takes. Yields ``{"rows": [...]}``."""
+    model = vocoders.load(vocoder)
+    mel = vocoders.speech_like_mel(model.config.mel, frames).numpy()
+    rows: list[dict[str, Any]] = []
+    with settings(500.0) as given, Graphs(given.graphs) as graphs:
+        begin = time.monotonic()
+        folder = given.graphs / "levels"
+        onnx = graphs.get(GraphSpec(vocoder, AS_IT_IS, True, (1, frames), trained=True))
+        reference = trials.reference_audio(model, mel)
+        with Builder(folder, work=build_fresh) as make:
+            # The first build of a process loads TensorRT's kernels: that belongs to no level.
+            make.build(onnx, BuildOptions((Profile.fixed(frames),), optimization_level=0))
+            for level in (0, 1, 2, 3, 4, 5):
+                row: dict[str, Any] = {"level": level, "vocoder": vocoder, "frames": frames}
+                with torch_trials.noting(row):
+                    left = given.seconds - (time.monotonic() - begin)
+                    if left < 10:
+                        raise RuntimeError("not measured: time")
+                    options = BuildOptions(
+                        (Profile.fixed(frames),), optimization_level=level,
+                        timing_cache=folder / f"level{level}.cache",
+                    )  # fmt: skip
+                    candidate = replace(PLAIN, level=level)
+                    built = make.build(onnx, options, seconds=left + 60)
+                    taken = trials.measure_engine(model, built, candidate, True, mel, reference)
+                    again = make.build(onnx, options, seconds=left + 60)
+                    keys = ("median_ms", "engine_mb", "activation_mb", "snr_db")
+                    row |= {"cold_seconds": built.seconds, "cached_seconds": again.seconds}
+                    row |= {key: taken[key] for key in keys}
+                rows.append(row)
+                log.info("%s", row)
+                yield Noted({"rows": rows}, tactic_sources=SOURCES)
+
+
+@records.experiment(
+    "06-copies", needs="cuda", covers=["labutils.engines.transfers", benchmark.time_call]
+)
+def copies() -> list[dict[str, Any]]:
+    """Copies of real mels and real audio, to the GPU and back, pageable and pinned."""
+    return list(transfers.copy_rows(transfers.sizes()))
+
+
+@records.experiment(
+    "06-host-latency", needs=("tensorrt", "pycuda", "cuda"),
+    covers=[*COVERS, "labutils.engines.latency", "labutils.runners.pycuda_runner", "labutils.cuda"],
+)  # fmt: skip
+def host_latency(vocoder: str = "gpt-sovits-v4") -> Iterator[Noted]:
+    """Host memory to host memory: PyTorch FP32, its baseline, and an FP16 engine in every runner.
+
+    Yields ``{"rows": [...], ...}`` after each way.
+    """
+    model = vocoders.create(vocoder)
+    frames = baseline.FRAMES.get(vocoder) or round(5 * model.config.mel.frame_rate)
+    mel = vocoders.speech_like_mel(model.config.mel, frames).numpy()
+    known = {way.name: way for way in variants.GPU}
+    chosen = known[baseline.of(vocoder).get("variant", "FP16, graph")]
+    rows: list[dict[str, Any]] = []
+    with settings(500.0) as given, Graphs(given.graphs) as graphs, Builder(given.engines) as make:
+        built = trials.build_candidate(
+            PLAIN, vocoder, frames, graphs=graphs, builder=make, seconds=given.seconds,
+            timing_cache=given.timing_cache,
+        )  # fmt: skip
+        ways = {
+            "PyTorch, FP32": latency.torch_runner(model, known["FP32"], mel),
+            f"PyTorch, {chosen.name}": latency.torch_runner(model, chosen, mel),
+            **latency.runners_of(built.path, model.config),
+        }
+        for row in latency.latency_rows(ways, mel):
+            rows.append(row)
+            log.info("%s", row)
+            yield Noted({"vocoder": vocoder, "rows": rows}, tactic_sources=SOURCES)
