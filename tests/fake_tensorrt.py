@@ -12,7 +12,7 @@ MEMBERS = {  # what each version has of the enumerations that differ
     8: {
         "NetworkDefinitionCreationFlag": {"EXPLICIT_BATCH": 0},
         "BuilderFlag": {"FP16": 0, "INT8": 1, "TF32": 7, "SPARSE_WEIGHTS": 8,
-                        "OBEY_PRECISION_CONSTRAINTS": 9},
+                        "PREFER_PRECISION_CONSTRAINTS": 9},
         "PreviewFeature": {"PROFILE_SHARING_0806": 2},
         "TacticSource": {"CUBLAS": 0, "CUBLAS_LT": 1, "CUDNN": 2, "EDGE_MASK_CONVOLUTIONS": 3,
                          "JIT_CONVOLUTIONS": 4},
@@ -20,7 +20,7 @@ MEMBERS = {  # what each version has of the enumerations that differ
     10: {
         "NetworkDefinitionCreationFlag": {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1},
         "BuilderFlag": {"FP16": 0, "INT8": 1, "TF32": 6, "SPARSE_WEIGHTS": 7,
-                        "OBEY_PRECISION_CONSTRAINTS": 8},
+                        "PREFER_PRECISION_CONSTRAINTS": 8},
         "PreviewFeature": {"PROFILE_SHARING_0806": 0},
         "TacticSource": {"CUBLAS": 0, "CUDNN": 2, "EDGE_MASK_CONVOLUTIONS": 3,
                          "JIT_CONVOLUTIONS": 4},
@@ -51,42 +51,42 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
     Its `seen` holds what the last build was asked for.
     """
     major = int(version.split(".")[0])
-    trt = types.ModuleType("tensorrt")
-    trt.__version__ = version
+    module = types.ModuleType("tensorrt")
+    module.__version__ = version
     for name, members in (COMMON | MEMBERS[major]).items():
-        setattr(trt, name, enum.IntEnum(name, members))
-    trt.seen = {}
+        setattr(module, name, enum.IntEnum(name, members))
+    module.seen = {}
 
     def say(logger, severity, text):
-        logger.log(trt.Severity[severity], text)
+        logger.log(module.Severity[severity], text)
 
     class ILogger:
         pass
 
     class Config:
         def __init__(self):
-            trt.seen |= {"flags": {"TF32"}, "profiles": [], "preview": [], "tactics": "default"}
+            module.seen |= {"flags": {"TF32"}, "profiles": [], "preview": [], "tactics": "default"}
             self.cache = None
 
         def set_flag(self, flag):
-            trt.seen["flags"].add(flag.name)
+            module.seen["flags"].add(flag.name)
 
         def clear_flag(self, flag):
-            trt.seen["flags"].discard(flag.name)
+            module.seen["flags"].discard(flag.name)
 
         def set_memory_pool_limit(self, pool, nbytes):
-            trt.seen[pool.name] = nbytes
+            module.seen[pool.name] = nbytes
 
         def set_tactic_sources(self, bits):
-            trt.seen["tactics"] = bits
+            module.seen["tactics"] = bits
             return True
 
         def set_preview_feature(self, feature, on):
-            trt.seen["preview"].append(feature.name)
+            module.seen["preview"].append(feature.name)
 
         def add_optimization_profile(self, profile):
-            trt.seen["profiles"].append(profile.shapes)
-            return len(trt.seen["profiles"]) - 1
+            module.seen["profiles"].append(profile.shapes)
+            return len(module.seen["profiles"]) - 1
 
         def create_timing_cache(self, data):
             return TimingCache(bytes(data))
@@ -118,18 +118,22 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
 
     class Layer:
         def __init__(self, name):
-            self.name, self.num_outputs = name, 1
+            self.name, self.num_outputs, self.type = (
+                name,
+                1,
+                types.SimpleNamespace(name="CONVOLUTION"),
+            )
 
         def get_output(self, index):
-            return types.SimpleNamespace(dtype=trt.DataType.FLOAT)
+            return types.SimpleNamespace(dtype=module.DataType.FLOAT)
 
         def __setattr__(self, key, value):
             if key == "precision":
-                trt.seen.setdefault("precisions", {})[self.name] = value.name
+                module.seen.setdefault("precisions", {})[self.name] = value.name
             super().__setattr__(key, value)
 
         def set_output_type(self, index, dtype):
-            pass
+            module.seen.setdefault("outputs", {})[self.name] = dtype.name
 
     class Network:
         def __init__(self):
@@ -143,7 +147,7 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
             self.logger = logger
 
         def create_network(self, bits=0):
-            trt.seen["network"] = bits
+            module.seen["network"] = bits
             return Network()
 
         def create_builder_config(self):
@@ -163,12 +167,12 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
                 if not all([monitor.step_complete("Timing", i) for i in range(2)]):
                     return None
                 monitor.phase_finish("Timing")
-            trt.seen["level"] = config.builder_optimization_level
-            trt.seen["verbosity"] = getattr(config, "profiling_verbosity", None)
+            module.seen["level"] = config.builder_optimization_level
+            module.seen["verbosity"] = getattr(config, "profiling_verbosity", None)
             if build_error:
                 say(self.logger, "ERROR", build_error)
                 return None
-            plan = {"version": version, "device": "here", "profiles": trt.seen["profiles"]}
+            plan = {"version": version, "device": "here", "profiles": module.seen["profiles"]}
             return memoryview(b"plan" + json.dumps(plan).encode())
 
     class OnnxParser:
@@ -203,13 +207,13 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
             return ("mel", "audio")[index]
 
         def get_tensor_mode(self, name):
-            return trt.TensorIOMode.INPUT if name == "mel" else trt.TensorIOMode.OUTPUT
+            return module.TensorIOMode.INPUT if name == "mel" else module.TensorIOMode.OUTPUT
 
         def get_tensor_shape(self, name):
             return self.shape
 
         def get_tensor_dtype(self, name):
-            return trt.DataType.FLOAT if name == "mel" else trt.DataType.HALF
+            return module.DataType.FLOAT if name == "mel" else module.DataType.HALF
 
         def get_tensor_profile_shape(self, name, index):
             return [tuple(shape) for shape in self.profiles[index]]
@@ -246,7 +250,12 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
                 return None
             return Engine(plan, self.logger)
 
-    trt.ILogger, trt.Builder, trt.OnnxParser, trt.Runtime = ILogger, Builder, OnnxParser, Runtime
+    module.ILogger, module.Builder, module.OnnxParser, module.Runtime = (
+        ILogger,
+        Builder,
+        OnnxParser,
+        Runtime,
+    )
     if major >= 10:
-        trt.IProgressMonitor = type("IProgressMonitor", (), {})
-    return trt
+        module.IProgressMonitor = type("IProgressMonitor", (), {})
+    return module

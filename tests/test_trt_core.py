@@ -180,13 +180,13 @@ def test_messages_are_kept_while_listening_and_handed_on(caplog):
 
 
 def test_all_messages_share_one_logger_and_a_broken_listener_does_no_harm(tensorrt, caplog):
-    trt = tensorrt()
+    stand_in = tensorrt()
     first, second = Messages(), Messages()
-    assert first.logger is second.logger and isinstance(first.logger, trt.ILogger)
-    first.logger.log(trt.Severity.ERROR, "heard by both")
+    assert first.logger is second.logger and isinstance(first.logger, stand_in.ILogger)
+    first.logger.log(stand_in.Severity.ERROR, "heard by both")
     assert first.errors() == second.errors() == ["heard by both"]
     second.entries = None
-    first.logger.log(trt.Severity.ERROR, "still no exception")
+    first.logger.log(stand_in.Severity.ERROR, "still no exception")
     assert "a message of TensorRT was lost" in caplog.text
 
 
@@ -280,36 +280,37 @@ def test_without_tensorrt_it_says_how_to_get_it(monkeypatch):
     ],
 )
 def test_each_version_is_asked_in_its_own_way(tensorrt, version, network, flags, tactics, preview):
-    trt = tensorrt(version)
+    stand_in = tensorrt(version)
     built = build(graph(kind=TensorProto.FLOAT16), OPTIONS)
-    seen = trt.seen
+    seen = stand_in.seen
     assert seen["network"] == network
     assert seen["flags"] == flags  # TF32 is on by default in TensorRT, and off here
     assert seen["tactics"] == tactics and seen["preview"] == preview
     assert seen["profiles"] == [((1, 80, 32), (1, 80, 400), (4, 80, 1000))]
     assert seen["WORKSPACE"] == 2048 << 20 and seen["level"] == 3
-    assert seen["verbosity"] == trt.ProfilingVerbosity.DETAILED
+    assert seen["verbosity"] == stand_in.ProfilingVerbosity.DETAILED
     assert built.plan.startswith(b"plan") and built.messages.warnings()
     assert built.onnx_sha == read_onnx(graph(kind=TensorProto.FLOAT16)).sha
 
 
 def test_flags_follow_the_graph_and_the_options(tensorrt):
-    trt = tensorrt()
+    stand_in = tensorrt()
     build(graph(), OPTIONS)
-    assert trt.seen["flags"] == set()
+    assert stand_in.seen["flags"] == set()
     build(graph("QuantizeLinear"), BuildOptions(OPTIONS.profiles, tf32=True, sparse=True))
-    assert trt.seen["flags"] == {"INT8", "TF32", "SPARSE_WEIGHTS"}
+    assert stand_in.seen["flags"] == {"INT8", "TF32", "SPARSE_WEIGHTS"}
     build(graph(), BuildOptions(OPTIONS.profiles, permit="float16", own_tactics=True))
-    assert trt.seen["flags"] == {"FP16"} and trt.seen["tactics"] == 0b11000
+    assert stand_in.seen["flags"] == {"FP16"} and stand_in.seen["tactics"] == 0b11000
 
 
 def test_layers_get_their_precision_on_8_and_later_versions_say_what_to_do(tensorrt):
     names = ("conv_pre/Conv", "blocks.0/Conv", "conv_post/Conv")
-    trt = tensorrt(layers=names)
+    stand_in = tensorrt(layers=names)
     wanted = {"*": "float16", "conv_p*": "float32"}
     build(graph(), BuildOptions(OPTIONS.profiles, layer_precisions=wanted))
-    assert trt.seen["precisions"] == dict(zip(names, ("FLOAT", "HALF", "FLOAT"), strict=True))
-    assert trt.seen["flags"] == {"FP16", "OBEY_PRECISION_CONSTRAINTS"}
+    assert stand_in.seen["precisions"] == dict(zip(names, ("FLOAT", "HALF", "FLOAT"), strict=True))
+    assert stand_in.seen["outputs"] == {names[0]: "FLOAT", names[2]: "FLOAT"}
+    assert stand_in.seen["flags"] == {"FP16", "PREFER_PRECISION_CONSTRAINTS"}
     with pytest.raises(BuildError, match="no layer is called 'nothing'; names here: conv_pre/Conv"):
         build(graph(), BuildOptions(OPTIONS.profiles, layer_precisions={"nothing": "float32"}))
     for version in ("10.16.1", "11.4.0"):
@@ -344,13 +345,13 @@ def test_a_build_that_fails_quotes_the_last_error_and_leaves_no_timings(tensorrt
 
 
 def test_a_machine_where_cuda_does_not_start_is_told(tensorrt):
-    trt = tensorrt()
+    stand_in = tensorrt()
 
     def refuse(logger):
-        logger.log(trt.Severity.ERROR, "CUDA initialization failure with error: 35")
+        logger.log(stand_in.Severity.ERROR, "CUDA initialization failure with error: 35")
         raise TypeError("pybind11::init(): factory function returned nullptr")
 
-    trt.Builder = trt.Runtime = refuse
+    stand_in.Builder = stand_in.Runtime = refuse
     for error, call in ((BuildError, lambda: build(graph(), OPTIONS)),
                         (EngineError, lambda: load_engine(b"plan"))):  # fmt: skip
         with pytest.raises(error, match="does not start here: CUDA initialization failure"):
@@ -438,7 +439,7 @@ def test_an_engine_says_what_it_takes(tensorrt, tmp_path, monkeypatch):
 
 
 def test_contexts_are_set_to_their_profile_and_what_fails_is_quoted(tensorrt, monkeypatch):
-    trt = tensorrt()
+    stand_in = tensorrt()
     monkeypatch.setattr("torch.cuda.synchronize", lambda: None)
     built = build(graph(), BuildOptions((Profile.fixed(8), Profile.fixed(16))))
     engine = load_engine(built)
@@ -457,7 +458,7 @@ def test_contexts_are_set_to_their_profile_and_what_fails_is_quoted(tensorrt, mo
     full = load_engine(b"plan" + json.dumps(plan).encode())
     with pytest.raises(EngineError, match="can not make a context: Out of memory"):
         full.new_context()
-    assert trt.seen
+    assert stand_in.seen
 
 
 def test_an_engine_of_one_shape_has_that_shape_as_its_profile(tensorrt):

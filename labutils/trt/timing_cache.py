@@ -84,8 +84,9 @@ class TimingCache:
         try:
             with locked(self.path.with_name(f".{self.path.name}.lock")):
                 theirs = read(self.path, self.machine)
-                if theirs:
-                    ours.combine(config.create_timing_cache(theirs), False)
+                other = config.create_timing_cache(theirs) if theirs else None
+                if other is not None:
+                    ours.combine(other, False)
                 write(self.path, self.machine, bytes(ours.serialize()))
         except OSError as error:
             _LOG.warning("timing cache %s was not saved: %s", self.path.name, error)

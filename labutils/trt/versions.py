@@ -130,18 +130,19 @@ def constrain_layers(
     for layer in layers:
         if layer.name in chosen:
             _constrain(layer, getattr(trt.DataType, _TYPES[chosen[layer.name]]))
-    # Absent from 11, which was left above.
-    config.set_flag(getattr(trt.BuilderFlag, "OBEY_PRECISION_CONSTRAINTS", None))
+    # Not obeyed at all costs: where a layer has no such kernel TensorRT warns and takes another.
+    config.set_flag(getattr(trt.BuilderFlag, "PREFER_PRECISION_CONSTRAINTS", None))
     return chosen
 
 
 def _constrain(layer: Any, dtype: Any) -> None:
-    """Set the type of what a layer computes and gives, where that is a real number."""
+    """Set the type that a layer computes in, and for float32 the type of its output, too."""
     outputs = [layer.get_output(i) for i in range(layer.num_outputs)]
     places = [i for i, tensor in enumerate(outputs) if tensor.dtype.name in {"FLOAT", "HALF"}]
-    if places:  # shape arithmetic and constants of integers keep their types
-        layer.precision = dtype
-    for i in places:
+    if not places or layer.type.name == "CONSTANT":  # shape arithmetic keeps its types
+        return
+    layer.precision = dtype
+    for i in places if dtype.name == "FLOAT" else ():
         layer.set_output_type(i, dtype)
 
 
