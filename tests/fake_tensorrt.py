@@ -168,6 +168,7 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
                     return None
                 monitor.phase_finish("Timing")
             module.seen["level"] = config.builder_optimization_level
+            module.seen["aux streams"] = getattr(config, "max_aux_streams", None)
             module.seen["verbosity"] = getattr(config, "profiling_verbosity", None)
             if build_error:
                 say(self.logger, "ERROR", build_error)

@@ -130,6 +130,7 @@ def test_options_refuse_what_is_out_of_range():
         ({"optimization_level": 6}, "0 to 5, not 6"),
         ({"optimization_level": True}, "0 to 5"),
         ({"workspace_mb": 0}, "1 MiB or more"),
+        ({"aux_streams": -1}, "aux_streams: 0 or more"),
         ({"layer_precisions": {"a": "half"}}, "precision 'half' is not one of"),
         ({"permit": "bfloat16"}, "precision 'bfloat16'"),
     ):
@@ -147,7 +148,7 @@ def test_facts_of_options_hold_what_changes_the_engine_and_not_where_timings_are
     assert same.facts() == facts and hash(same) != 0
     changes = (
         {"tf32": True}, {"workspace_mb": None}, {"optimization_level": 4}, {"sparse": True},
-        {"detailed": False}, {"permit": "float16"}, {"own_tactics": True},
+        {"detailed": False}, {"aux_streams": 0}, {"permit": "float16"}, {"own_tactics": True},
         {"layer_precisions": {"a": "float32"}}, {"layer_precisions": {"b": "float32"}},
     )  # fmt: skip
     known = [json.dumps(BuildOptions(OPTIONS.profiles, **c).facts()) for c in changes]
@@ -299,7 +300,10 @@ def test_flags_follow_the_graph_and_the_options(tensorrt):
     assert stand_in.seen["flags"] == set()
     build(graph("QuantizeLinear"), BuildOptions(OPTIONS.profiles, tf32=True, sparse=True))
     assert stand_in.seen["flags"] == {"INT8", "TF32", "SPARSE_WEIGHTS"}
-    build(graph(), BuildOptions(OPTIONS.profiles, permit="float16", own_tactics=True))
+    assert stand_in.seen["aux streams"] is None
+    options = BuildOptions(OPTIONS.profiles, permit="float16", own_tactics=True, aux_streams=0)
+    build(graph(), options)
+    assert stand_in.seen["aux streams"] == 0
     assert stand_in.seen["flags"] == {"FP16"} and stand_in.seen["tactics"] == 0b11000
 
 
