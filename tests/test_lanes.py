@@ -51,3 +51,10 @@ def test_only_wide_bars_are_labelled():
 def test_a_span_that_runs_backwards_is_refused():
     with pytest.raises(ValueError, match="engine ends at 1, before it starts at 2"):
         lanes_picture({"p": {"GPU": [("engine", 2.0, 1.0)]}})
+
+
+def test_labels_can_be_read_on_their_colours():
+    spans = [(name, float(i), float(i + 1)) for i, name in enumerate("abcdefg")]
+    ax = lanes_picture({"p": {"host": spans}}).axes[0]
+    inks = {t.get_text(): t.get_color() for t in ax.texts}
+    assert inks["a"] == "white" and inks["e"] == "black" and inks["f"] == "black"

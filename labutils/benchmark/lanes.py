@@ -54,7 +54,7 @@ def lanes_picture(
                     if end - start > _LEGIBLE * right * len(what):
                         ax.text(
                             (start + end) / 2, place, what, ha="center", va="center",
-                            color="white", fontsize=8.5,
+                            color=_ink(colours[what]), fontsize=8.5,
                         )  # fmt: skip
             ax.set_yticks(range(len(lanes)), list(lanes))
             ax.set(xlim=(0, right * 1.01), ylim=(len(lanes) - 0.45, -0.55))
@@ -72,11 +72,21 @@ def lanes_picture(
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     words = "; ".join(
-        f"{name}, {lane}: " + ", ".join(_words(span, unit if to_scale else "") for span in of)
+        ", ".join(filter(None, (name, lane)))
+        + ": "
+        + ", ".join(_words(span, unit if to_scale else "") for span in of)
         for name, lanes in panels.items()
         for lane, of in lanes.items()
     )
     return Picture(figure, f"{title}. {words}")
+
+
+def _ink(ground: str) -> str:
+    """Black or white, whichever is easier to read on a colour (its luminance, by WCAG 2)."""
+    parts = [int(ground[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    luminance = sum(w * p for w, p in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "black" if luminance > 0.18 else "white"
 
 
 def _words(span: Span, unit: str) -> str:
