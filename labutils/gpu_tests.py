@@ -56,12 +56,14 @@ class Report:
 
 
 def _reason(report: Any) -> str:
-    """The last line of what went wrong, or why a test was skipped."""
+    """What went wrong in one line, or why a test was skipped."""
     if isinstance(report.longrepr, tuple):  # file, line and reason of a skipped test
         text = report.longrepr[2].removeprefix("Skipped: ")
     else:
         crash = getattr(report.longrepr, "reprcrash", None)
-        text = crash.message if crash else str(report.longrepr)
+        lines = str(report.longrepr).strip().splitlines() or [""]
+        marked = [line[1:] for line in lines if line.startswith("E ")]  # pytest's mark of errors
+        text = crash.message if crash else (marked or lines)[-1]
     line = " ".join(text.replace(f"{ROOT}/", "").split())
     return line[:_LONGEST]
 
@@ -83,8 +85,8 @@ def gpu_tests(selection: list[str] | None = None) -> records.Noted:
     pytest = require("pytest")
     report = Report()
     # Without xdist: several processes would share one GPU, and build every engine again.
-    fixed = ["-m", "gpu", "-p", "no:xdist", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
-    status = pytest.main([*fixed, *_where(selection or [])], plugins=[report])
+    fixed = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:xdist", "-p", "no:cacheprovider"]
+    status = pytest.main([*fixed, "-m", "gpu", *_where(selection or [])], plugins=[report])
     data = {
         "tests": len(report.tests),
         **report.counts(),

@@ -1,0 +1,119 @@
+"""The run of the GPU tests: what becomes of each test stands in its record."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from labutils import ROOT, gpu_tests
+
+SUITE = """
+import pytest
+
+pytestmark = pytest.mark.gpu
+
+@pytest.fixture
+def broken():
+    raise OSError("no engine")
+
+@pytest.fixture
+def untidy():
+    yield
+    raise OSError("still there")
+
+def test_good(): pass
+def test_bad(): assert 1 + 1 == 3, "counting"
+def test_left_out(): pytest.skip("needs 2 GPUs")
+def test_no_start(broken): pass
+def test_no_end(untidy): pass
+"""
+# As the command line does it, but on this machine and with the suite of this test.
+RUN = """
+import sys
+from pathlib import Path
+from labutils import gpu_tests
+
+gpu_tests.gpu_tests.needs = ()
+gpu_tests.FOLDER = Path(sys.argv[1])
+sys.exit(gpu_tests.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """`run(suite, *arguments)`: exit status, what was printed, and the record or None."""
+
+    def start(suite, *arguments):
+        folder, records = tmp_path / "suite", tmp_path / "records"
+        folder.mkdir(exist_ok=True)
+        (folder / "test_suite.py").write_text(suite)
+        (folder / "test_others.py").write_text("def test_cpu(): raise OSError")
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, str(folder), "--save", str(records), *arguments],
+            cwd=tmp_path, capture_output=True, text=True,
+            env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        written = sorted(records.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        record = json.loads(written[-1].read_text()) if written else None
+        return done.returncode, done.stdout + done.stderr, record
+
+    return start
+
+
+def test_every_outcome_is_recorded_with_its_reason(run):
+    status, output, record = run(SUITE)
+    data = record["data"]
+    assert status == data["exit_status"] == 1, output
+    assert (data["tests"], data["passed"], data["failed"]) == (5, 1, 1)
+    assert (data["error"], data["skipped"]) == (2, 1)
+    rows = {name.rpartition("::")[2]: row for name, row in data["outcomes"].items()}
+    assert rows["test_good"] | {"seconds": 0} == {"outcome": "passed", "seconds": 0, "why": ""}
+    assert rows["test_bad"]["outcome"] == "failed" and "counting" in rows["test_bad"]["why"]
+    assert rows["test_left_out"] | {"seconds": 0} == {
+        "outcome": "skipped", "seconds": 0, "why": "needs 2 GPUs",
+    }  # fmt: skip
+    assert rows["test_no_start"]["why"] == "OSError: no engine"
+    assert (rows["test_no_end"]["outcome"], rows["test_no_end"]["why"]) == (
+        "error", "OSError: still there",
+    )  # fmt: skip
+    assert {"labutils.trt", "labutils.cuda", "labutils.runners"} <= set(record["source"]["covers"])
+    assert set(data["files"]) == {"test_others.py", "test_suite.py"}
+
+
+def test_a_selection_is_a_record_of_its_own(run):
+    status, _, record = run(SUITE, "-k", "good")
+    assert status == 0 and record["data"]["tests"] == 1
+    assert record["arguments"] == {"selection": ["-k", "good"]}
+
+
+def test_a_suite_that_can_not_be_read_is_an_error(run):
+    status, _, record = run("import labutils.nowhere")
+    assert status == 2 and record["data"]["error"] == 1
+    (why,) = [row["why"] for row in record["data"]["outcomes"].values()]
+    assert "labutils.nowhere" in why
+
+
+def test_the_hash_is_of_what_the_tests_do(run):
+    before = run(SUITE, "-k", "good")[2]["data"]["files"]
+    assert run(f"# a comment\n{SUITE}", "-k", "good")[2]["data"]["files"] == before
+    assert run(SUITE.replace("1 + 1", "1 + 2"), "-k", "good")[2]["data"]["files"] != before
+
+
+def test_without_a_gpu_one_line_says_so(monkeypatch, caplog, capsys):
+    monkeypatch.setattr(gpu_tests.gpu_tests, "missing", lambda: ["cuda"])
+    assert gpu_tests.main([]) == 1
+    assert "06-gpu-tests can not be measured here: needs cuda" in caplog.text
+
+
+@pytest.mark.parametrize("variables", [[], ["RECORD=there"], ["RECORD=there", "TESTS=-k graph"]])
+def test_make_test_gpu(variables, tmp_path):
+    done = subprocess.run(
+        ["make", "-n", "test-gpu", f"VENV={tmp_path}", *variables],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    asked = done.stdout.strip().splitlines()[-1].split()
+    expected = [f"{tmp_path}/bin/python", "-m", "labutils.gpu_tests"]
+    expected += ["--save", "there"] if variables else []
+    expected += ["-k", "graph"] if len(variables) > 1 else []
+    assert asked == expected and "xdist" not in done.stdout
