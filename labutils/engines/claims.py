@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labutils.baseline import MINIMUM_SNR
+from labutils.engines.candidates import best_engine
 
 __all__ = ["precisions", "promises", "tried"]
 
@@ -27,11 +27,6 @@ def _measured(rows: Sequence[Row], backend: str, batch: int) -> list[Row]:
 
 def _named(rows: Sequence[Row], variant: str) -> Row:
     return next((row for row in rows if row["variant"] == variant), {})
-
-
-def _keeps(row: Row) -> bool:
-    """Whether a row's sound is near enough to FP32's; None stands for equal bits."""
-    return row.get("snr_db") is None or row["snr_db"] >= MINIMUM_SNR
 
 
 def _times(before: Row, after: Row) -> float | None:
@@ -104,8 +99,7 @@ def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str
     for vocoder, found in rows.items():
         torch, engines = (_measured(found, side, batch) for side in ("torch", "tensorrt"))
         single, plain = _named(torch, "FP32"), _named(engines, "TensorRT FP16")
-        good = [row for row in engines if _keeps(row)]
-        best = min(good, key=lambda row: row["median_ms"], default={})
+        best = best_engine(found, batch)
         baseline: Row = next((row for row in torch if row.get("is_baseline")), {})
         if not (torch or engines):
             continue
