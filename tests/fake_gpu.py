@@ -238,6 +238,10 @@ class FakeContext:
         self.engine, self.device_memory, self.profile = engine, None, None
         self.shape, self.addresses, self.shapes_set, self.runs = None, {}, 0, 0
 
+    @property
+    def active_optimization_profile(self):
+        return -1 if self.profile is None else self.profile
+
     def set_optimization_profile_async(self, profile, stream):
         assert self.device_memory, "memory is lent first"
         self.profile = profile

@@ -312,6 +312,21 @@ def test_launch_takes_tensors_and_sees_what_is_written_into_them(gpu):
                 np.testing.assert_array_equal(runner.launch(part)[:, 0].numpy(), expected)
 
 
+@pytest.mark.parametrize("graph", [False, True])
+def test_launch_takes_tensors_of_any_mode_and_leaves_no_gradients(gpu, graph):
+    plain = aligned(make_mel())
+    with torch.inference_mode():
+        inferred = plain.clone()
+    with TensorRTRunner(gpu.engine(), CONFIG, graph=graph, capture=gpu.capture) as runner:
+        for mel in (plain.clone().requires_grad_(), inferred, plain):
+            audio = runner.launch(mel)
+            assert not audio.requires_grad
+            np.testing.assert_array_equal(audio[:, 0].numpy(), expected_audio(make_mel(), 4))
+        with torch.inference_mode():
+            runner.launch(inferred)
+        runner.infer(make_mel())
+
+
 def test_launch_refuses_what_the_engine_can_not_read(gpu):
     with TensorRTRunner(gpu.engine(), CONFIG) as runner:
         mel = torch.from_numpy(make_mel())

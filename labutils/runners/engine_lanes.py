@@ -190,6 +190,8 @@ class EngineLanes:
 
 
 def _use_profile(context: trt.IExecutionContext, profile: int, stream: int) -> bool:
+    if context.active_optimization_profile == profile:  # TensorRT gives the first one by itself
+        return True
     return bool(context.set_optimization_profile_async(profile, int(stream)))
 
 

@@ -85,6 +85,8 @@ class TensorRTRunner(Runner):
         buffers["scratch"] = torch.empty(nbytes, dtype=torch.uint8, device=self._device)
         lanes.lend(buffers["scratch"].data_ptr(), nbytes)
         self._side = torch.cuda.Stream(self._device)
+        # Zeros are written by this stream; the first inference may be on another one.
+        torch.cuda.current_stream(self._device).synchronize()
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -102,7 +104,8 @@ class TensorRTRunner(Runner):
         """
         self._need_open()
         self._check_tensor(mel)
-        self._source = None  # the caller may have written into the same tensor
+        mel = mel.detach()  # also: the caller may have written into the same tensor since
+        self._source = None
         if mel.data_ptr() % _ALIGNMENT:
             mel = self._view("mel", tuple(mel.shape)).copy_(mel)
         return self._launch(mel)
