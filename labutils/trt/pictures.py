@@ -45,7 +45,7 @@ def engine_picture() -> Picture:
         ax = figure.subplots()
         for row, (title, boxes, between, colour) in enumerate(_ROWS):
             y = -1.35 * row
-            ax.text(0.12 * row - 0.38, y + 0.55, title, fontsize=10, weight="bold", color=colour)
+            ax.text(0.45 * row - 0.38, y + 0.53, title, fontsize=10, weight="bold", color=colour)
             for i, (heading, lines) in enumerate(boxes):
                 _box(ax, i, y, heading, lines, colour)
                 if i:
