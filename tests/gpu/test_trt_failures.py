@@ -1,0 +1,33 @@
+"""Failures on purpose with a real engine: what TensorRT says is in the rows."""
+
+import pytest
+
+from labutils import environment
+from labutils.trt import failures
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not environment.has("tensorrt"), reason="needs TensorRT and a GPU"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "returned", "ours"),
+    [
+        ("profile-too-small", "profile", "False", "ProfileError: no profile holds batch 1, 401"),
+        ("cut-short", "", "None", "EngineError"),
+        ("unknown-operator", "FusedSnake", "False", "FusedSnake"),
+        ("no-profile", "profile", "None", "BuildError: no profile"),
+        ("out-of-memory", "memory", "None", "EngineError"),
+    ],
+)
+def test_what_is_said_and_returned(small_engine_fp16, tmp_path, name, words, returned, ours):
+    row = failures.provoke(name, small_engine_fp16.save(tmp_path / "small.plan"))
+    assert words in row["TensorRT says"] and row["TensorRT says"]
+    assert returned in row["it returns"]
+    assert ours in row["labutils says"]
+
+
+def test_a_plan_of_another_version_is_answered(small_engine_fp16, tmp_path):
+    row = failures.provoke("other-version", small_engine_fp16.save(tmp_path / "small.plan"))
+    assert "the process ended" not in row["it returns"], row
