@@ -10,7 +10,6 @@ record elsewhere.
 from labutils.engines.candidates import best_engine
 from labutils.engines.command import main
 from labutils.engines.experiments import measured
-from labutils.engines.polyphase import polyphase
 from labutils.engines.results import (
     best,
     caption,
@@ -35,7 +34,6 @@ __all__ = [
     "main",
     "measured",
     "picture",
-    "polyphase",
     "recorded_rows",
     "rewrite",
     "summary",

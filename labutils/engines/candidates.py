@@ -147,8 +147,9 @@ def plan(family: str, *, weak: bool) -> list[Step]:
 
 
 def _with_polyphase(candidate: Candidate) -> dict[str, Any] | None:
-    names = {AS_IT_IS: "polyphase", "image, snakes in blocks": "image, polyphase, snakes in blocks"}
-    form = names.get(candidate.form, f"{candidate.form}, polyphase")
+    first, _, snakes = candidate.form.partition(", ")
+    parts = ["polyphase"] if first == AS_IT_IS else [first, "polyphase", snakes]
+    form = ", ".join(part for part in parts if part)
     return {"form": form} if form in FORMS else None
 
 

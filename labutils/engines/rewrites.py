@@ -71,6 +71,7 @@ FORMS: Mapping[str, Callable[[nn.Module], nn.Module]] = MappingProxyType(
         "image, snakes in phases": _chain(in_phases, image),
         "image, snakes in blocks": _chain(in_blocks, image),
         "image, polyphase, snakes in blocks": _chain(in_blocks, polyphase, image),
+        "image, polyphase, snakes in phases": _chain(in_phases, polyphase, image),
     }
 )
 

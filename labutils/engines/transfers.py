@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from labutils import baseline, benchmark, vocoders
 
@@ -14,7 +15,7 @@ __all__ = ["copy_rows", "sizes"]
 
 
 def sizes(names: Sequence[str] = tuple(baseline.FRAMES)) -> list[dict[str, Any]]:
-    """The mels and the audio of the vocoders that are measured, batch 1 and 8: what and bytes."""
+    """Mels and audio of vocoders at batch 1 and 8: what, of which vocoder, how many bytes."""
     rows = []
     for name in names:
         config, frames = vocoders.preset(name), baseline.FRAMES[name]
@@ -23,38 +24,38 @@ def sizes(names: Sequence[str] = tuple(baseline.FRAMES)) -> list[dict[str, Any]]
                 ("mel", config.n_mels * frames),
                 ("audio", config.output_length(frames)),
             ):
-                rows.append({
-                    "vocoder": name, "what": what, "batch": batch, "frames": frames,
-                    "bytes": 4 * batch * count,
-                })  # fmt: skip
-    return rows
+                size = 4 * batch * count  # float32
+                rows.append({"vocoder": name, "what": what, "batch": batch, "bytes": size})
+    return sorted(rows, key=lambda row: row["bytes"])
 
 
 def copy_rows(
-    asked: Sequence[dict[str, Any]], *, device: str = "cuda", runs: int = 100
+    asked: Sequence[Mapping[str, Any]], *, device: str = "cuda", runs: int = 100
 ) -> Iterator[dict[str, Any]]:
-    """Times of each block of float32 in both directions: ms until it is there, and GB/s.
+    """A row for each block: ms until it is there, both directions, pageable and pinned.
 
-    Pageable memory is first copied by the host into a page-locked block of the driver's.
+    Pageable memory the driver copies in pieces through pinned memory of its own. The host's clock
+    is taken: what a caller waits.
     """
     for block in asked:
+        row = dict(block)
         on_device = torch.zeros(block["bytes"] // 4, device=device)
-        for pinned in (False, True):
-            on_host = torch.zeros(len(on_device), pin_memory=pinned and device != "cpu")
-            for direction, target, source in (
-                ("to the GPU", on_device, on_host),
-                ("from the GPU", on_host, on_device),
+        for memory in ("pageable", "pinned"):
+            pinned = memory == "pinned" and device != "cpu"
+            on_host = torch.zeros(len(on_device), pin_memory=pinned)
+            for direction, ends in (
+                ("to", (on_device, on_host)),
+                ("from", (on_host, on_device)),
             ):
+                times = _times(*ends, device=device, runs=runs)
+                row[f"{direction} the GPU, {memory} (ms)"] = float(np.median(times))
+        yield row
 
-                def copy(target: torch.Tensor = target, source: torch.Tensor = source) -> None:
-                    target.copy_(source, non_blocking=True)
-                    if device != "cpu":
-                        torch.cuda.synchronize(device)
 
-                # The host's clock: what a caller waits, copying through the driver included.
-                times = benchmark.time_call(copy, warmup=5, runs=runs, max_seconds=1)
-                ms = float(np.median(times))
-                yield dict(block) | {
-                    "direction": direction, "memory": "pinned" if pinned else "pageable",
-                    "median_ms": ms, "gb_per_s": block["bytes"] / ms / 1e6,
-                }  # fmt: skip
+def _times(target: Tensor, source: Tensor, *, device: str, runs: int) -> np.ndarray:
+    def copy() -> None:
+        target.copy_(source, non_blocking=True)
+        if device != "cpu":
+            torch.cuda.synchronize(device)
+
+    return benchmark.time_call(copy, warmup=5, runs=runs, max_seconds=0.5)

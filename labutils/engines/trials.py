@@ -16,7 +16,7 @@ from labutils.baseline import trials as torch_trials
 from labutils.baseline import variants
 from labutils.baseline.variants import Variant
 from labutils.engines.building import Builder, Built
-from labutils.engines.candidates import PLAIN, Candidate, Step, best_so_far, facts
+from labutils.engines.candidates import Candidate, Step, best_so_far, facts
 from labutils.engines.graphs import Graphs
 from labutils.metrics.scores import snr_db
 from labutils.onnx_export import first_layers, last_layers
@@ -109,8 +109,7 @@ def engine_rows(
                 raise RuntimeError("not measured: time")
             built = build(candidate, left + _GRACE)
             reference = references(candidate.batch)
-            first = not step.tried or candidate == PLAIN
-            for graph in (False, True) if first else (True,):
+            for graph in (True,) if step.tried else (False, True):
                 name = f"{candidate.name}{', graph' if graph else ''}"
                 taken = measure(built, candidate, graph, mel, reference)
                 made = row | {"variant": name, "graph": graph} | taken
