@@ -89,7 +89,8 @@ def test_the_plan_has_what_is_asked_of_every_vocoder(family):
     assert any("snakes" in c.form for c in made) == (family == "bigvgan")
     assert any(c.permit for c in made)
     later = [step.candidate(PLAIN) for step in candidates.plan(family, weak=False)]
-    assert not any(c.permit or c.ends_fp32 for c in later)  # 10 and 11 would refuse these
+    # 10 and 11 refuse the first two and do the third by themselves.
+    assert not any(c.permit or c.ends_fp32 or c.own_tactics for c in later)
     for candidate in made:
         candidate.options(400)
 
@@ -173,6 +174,19 @@ def test_without_time_nothing_is_built_and_every_row_says_so():
         seconds=trials._SHORTEST / 2,
     )
     assert [row["error"] for row in done] == ["not measured: time"] * 2 and not begun
+
+
+def test_one_build_may_not_take_all_the_time():
+    limits = []
+
+    def build(candidate, seconds):
+        limits.append(seconds)
+        return fake_build(candidate, seconds)
+
+    rows_of([Step({})], build=build, seconds=1000.0)
+    rows_of([Step({})], build=build, seconds=300.0)
+    rows_of([Step({})], build=build, seconds=60.0)
+    assert limits[:2] == [400.0, 200.0] and 100 < limits[2] < 106
 
 
 def test_graphs_of_the_next_steps_are_asked_for_ahead():

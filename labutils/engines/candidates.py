@@ -114,36 +114,37 @@ def plan(family: str, *, weak: bool) -> list[Step]:
 
     `weak`: TensorRT chooses types itself (8.6), so that types can be allowed and set by layer.
     """
-    snakes = [
+    of_bigvgan = [
         Step({"form": "image, snakes in blocks"}),
         Step({"form": "image, snakes in phases"}),
     ]
-    steps = [
+    of_weak = [  # the same library, other kernels; and another way to say FP16
+        Step({"own_tactics": True}, on_best=True),
+        Step({"half": False, "permit": ("float16",)}, on_best=True),
+    ]
+    by_layer = Step({"half": False, "permit": ("float16",), "ends_fp32": True}, on_best=True)
+    return [
         Step({}, tried=False),
         Step({"form": "image"}),
-        *(snakes if family == "bigvgan" else []),
+        *(of_bigvgan if family == "bigvgan" else []),
         Step({"batch": 8}, tried=False),
         Step(_with_polyphase, on_best=True),
-        Step({"own_tactics": True}, on_best=True),
+        *(of_weak if weak else []),
         Step({"streams": 2}, on_best=True),
         Step({"batch": 8}, on_best=True),
         Step({"level": 4}, on_best=True),
-        Step({"level": 5}, on_best=True),
         Step({"half": False}, tried=False),
         Step({"half": False, "tf32": True}, tried=False),
         Step({"half": False, "batch": 8}, tried=False),
         Step({"half": False, "tf32": True, "batch": 8}, tried=False),
+        Step({"level": 5}, on_best=True),  # the longest build by far
+        *([by_layer] if weak else []),
         Step({"fixed": False}),
         Step({"streams": 0}, on_best=True),
         Step({"pad_to": 32}, on_best=True),
         Step({"form": "polyphase"}),
         Step({"batch": 8}, on_best=True),
     ]
-    if weak:  # one library, two ways to say FP16
-        allowed = {"half": False, "permit": ("float16",)}
-        steps.insert(-5, Step(allowed, on_best=True))
-        steps.insert(-4, Step({**allowed, "ends_fp32": True}, on_best=True))
-    return steps
 
 
 def _with_polyphase(candidate: Candidate) -> dict[str, Any] | None:

@@ -28,6 +28,8 @@ __all__ = ["build_candidate", "engine_rows", "measure_engine", "reference_audio"
 
 _SHORTEST = 20.0  # seconds: no build is begun with less left
 _GRACE = 45.0  # seconds that a build may take beyond the budget
+_LONGEST = 0.4  # of the budget for one build, but not less than _PATIENCE: others wait behind it
+_PATIENCE = 200.0  # seconds
 
 Row = dict[str, Any]
 Measure = Callable[[Built, Candidate, bool, np.ndarray, np.ndarray], Row]
@@ -107,7 +109,7 @@ def engine_rows(
         with torch_trials.noting(row):
             if left < _SHORTEST:
                 raise RuntimeError("not measured: time")
-            built = build(candidate, left + _GRACE)
+            built = build(candidate, min(left + _GRACE, max(_PATIENCE, _LONGEST * seconds)))
             reference = references(candidate.batch)
             for graph in (True,) if step.tried else (False, True):
                 name = f"{candidate.name}{', graph' if graph else ''}"
