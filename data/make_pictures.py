@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from labutils import audio, baseline, evaluation, show, vocoders
-from labutils.show.figures import house_style
+from labutils.show.figures import COLOURS, house_style
 
 DATA = Path(__file__).parent
 PICTURES = DATA / "pictures"
@@ -28,23 +28,32 @@ def first_sound() -> Path:
 
 
 def training_curves() -> Path:
-    """What the validation utterances said during each training, in minutes."""
+    """How well the validation utterances' mels were copied during each training, in minutes."""
+    curves = sorted((DATA / "checkpoints").glob("*.curve.json"))
     with house_style():
-        figure = Figure(figsize=(9, 3.2), layout="constrained")
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
         ax = figure.subplots()
-        for path in sorted((DATA / "checkpoints").glob("*.curve.json")):
-            points = json.loads(path.read_text())["points"]
-            minutes = [point["minutes"] for point in points]
-            ax.plot(
-                minutes, [point["validation"] for point in points], label=path.name.split(".")[0]
-            )
+        for colour, path in zip(COLOURS, curves, strict=False):
+            before = 0.0
+            for session in json.loads(path.read_text())["sessions"]:
+                if "loss" in session:  # measured with another loss, in other units
+                    continue
+                points = session["points"]
+                alone = [p for p in points if "critic" not in p]
+                against = alone[-1:] + [p for p in points if "critic" in p]
+                for part, style in ((alone, "-"), (against, ":")):
+                    minutes = [before + point["minutes"] for point in part]
+                    ax.plot(minutes, [p["validation"] for p in part], style, color=colour)
+                before += points[-1]["minutes"]
+            ax.plot([], [], color=colour, label=path.name.split(".")[0])
+        ax.plot([], [], ":", color="0.4", label="against critics")
         ax.set(
-            xlabel="minutes on one GPU",
-            ylabel="multi-scale mel loss",
-            ylim=(1.2, 2.6),
+            xlabel="minutes on one GPU, all sessions with the present loss",
+            ylabel="distance of the mels",
+            ylim=(0.1, 0.45),
             xlim=(0, None),
         )
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, ncols=2)
     return show.picture(figure, "Validation loss over minutes").save(
         PICTURES / "training-curves.png"
     )
