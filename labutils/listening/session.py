@@ -1,16 +1,14 @@
-"""A test and one listener: `next` trial, `answer`, and so on, for a widget as for a loop of code."""
+"""A test and one listener: `next` trial, `answer`, and again; for widgets and for plain code."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from labutils.listening import sketch
+from labutils.listening.answers import abx_answers, checked_ratings, mushra_answers
 from labutils.listening.design import (
     REFERENCE,
     AbxDesign,
@@ -100,8 +98,6 @@ class AbxTest(_Session):
 
     def answers(self) -> list[dict[str, Any]]:
         """The answers so far, each with its item, what was right, and whether it is right."""
-        from labutils.listening.report import abx_answers
-
         return abx_answers(self.store)
 
     def result(self) -> Any:
@@ -148,32 +144,17 @@ class MushraTest(_Session):
         in `AbxTest.answer`.
         """
         page = self.next()
-        count = len(page.order) if page else len(self.design.stimuli)
-        if isinstance(ratings, Mapping):
-            wanted = [str(i) for i in range(1, count + 1)]
-            if set(map(str, ratings)) != set(wanted):
-                raise StoreError(f"ratings of {', '.join(map(str, ratings))}; give 1 to {count}")
-            ratings = [{str(k): v for k, v in ratings.items()}[key] for key in wanted]
-        values = list(ratings)
-        if len(values) != count:
-            raise StoreError(f"{len(values)} ratings; this page has {count} stimuli")
-        for value in values:
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not 0 <= value <= 100:
-                raise StoreError(f"rating {value!r}; give numbers from 0 to 100")
-        values = [int(v) if isinstance(v, int | np.integer) else float(v) for v in values]
+        values = checked_ratings(ratings, len((page or self.design.trials[-1]).order))
         given = {"ratings": values, "seconds": seconds, "plays": plays, **more}
         return self._give({k: v for k, v in given.items() if v is not None}, trial)
 
     def answers(self) -> list[dict[str, Any]]:
         """The ratings so far: a row for each stimulus of each page that is answered."""
-        from labutils.listening.report import mushra_answers
-
         return mushra_answers(self.store)
 
     def result(self) -> Any:
-        """What the answers so far say: `report.MushraReport`."""
-        from labutils.listening.report import MushraReport
+        """What the answers so far say: `mushra_report.MushraReport`."""
+        from labutils.listening.mushra_report import MushraReport
 
         return MushraReport([self.store])
 
