@@ -33,7 +33,7 @@ def abx_picture(rows: Sequence[Row], level: float, simulated: bool = False) -> P
             height = 1.3 + 0.3 * max(len(rows), 2)
             figure = Figure(figsize=(_WIDTH, height), layout="constrained")
             _listeners(figure.subplots(), rows, level)
-        _mark(figure, simulated)
+        _mark(figure.axes[0], simulated)
     told = ", ".join(f"{r['listener']} {r['right']} of {r['trials']}" for r in rows)
     return Picture(
         figure, f"Right answers against guessing: {told or 'none yet'}{_word(simulated)}"
@@ -50,21 +50,23 @@ def _guessing(ax: Any, row: Row, level: float) -> None:
     ax.bar(counts[~as_good], shares[~as_good], color=_GREY, width=0.8)
     ax.bar(counts[as_good], shares[as_good], color=COLOURS[0], width=0.8)
     tail = 100 * binom.sf(right - 1, trials, CHANCE)
-    label = f"{row['listener']}: {right} right\nguessing gets there in {tail:.2g} % of tests"
+    label = f"{row['listener']}: {right} right\nguessing gets there\nin {tail:.2g} % of tests"
     top = 1.35 * shares.max()
+    behind = right >= trials / 2
     ax.annotate(
         label,
         (right, shares[right]),
-        xytext=(right, 0.8 * top),
+        xytext=(trials + 0.5 if behind else -0.5, 0.62 * top),
         arrowprops={"arrowstyle": "->", "color": COLOURS[0]},
         color=COLOURS[0],
-        ha="right" if right > 0.65 * trials else "left" if right < 0.35 * trials else "center",
+        ha="right" if behind else "left",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
     )
     needed = right_needed(trials, level)
     if needed is not None:
         ax.axvline(needed - 0.5, color=COLOURS[1], linestyle="--", linewidth=1.2)
-        text = f"from {needed} on: heard"
-        ax.text(needed - 0.6, 0.98 * top, text, color=COLOURS[1], ha="right", va="top", fontsize=9)
+        text = f" from {needed} on: heard"
+        ax.text(needed - 0.5, 0.98 * top, text, color=COLOURS[1], va="top", fontsize=9)
     ax.set(xlabel=f"right answers of {trials}", ylabel="tests by guessing (%)", ylim=(0, top))
     ax.set_xticks(counts if trials <= 24 else np.linspace(0, trials, 11).round())
 
@@ -109,7 +111,7 @@ def mushra_picture(
             _ratings(ax, rows, ratings, over)
         else:
             _empty(ax)
-        _mark(figure, simulated)
+        _mark(ax, simulated, pad=20)
     told = ", ".join(f"{row['stimulus']} {row['median']:.0f}" for row in rows)
     return Picture(figure, f"MUSHRA ratings, medians: {told or 'none yet'}{_word(simulated)}")
 
@@ -141,9 +143,9 @@ def _empty(ax: Any) -> None:
     ax.set(xticks=[], yticks=[])
 
 
-def _mark(figure: Any, simulated: bool) -> None:
+def _mark(ax: Any, simulated: bool, pad: float = 8) -> None:
     if simulated:
-        figure.suptitle("simulated listeners", fontsize=10, color=COLOURS[1], x=0.99, ha="right")
+        ax.set_title("Simulated listeners", color=COLOURS[1], pad=pad)
 
 
 def _word(simulated: bool) -> str:

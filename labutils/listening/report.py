@@ -140,5 +140,7 @@ def _right(sheet: Any) -> tuple[int, int]:
 
 
 def percent(share: float) -> str:
-    """A share in percent; two digits where it is small."""
-    return f"{100 * share:.1f} %" if share < 0.095 else f"{100 * share:.0f} %"
+    """A share in percent, with two digits where it is small."""
+    if 0 < share < 0.001:
+        return "under 0.1 %"
+    return f"{100 * share:.2g} %" if share < 0.095 else f"{100 * share:.0f} %"

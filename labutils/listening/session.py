@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from labutils.listening import sketch
 from labutils.listening.answers import abx_answers, checked_ratings, mushra_answers
 from labutils.listening.design import (
     REFERENCE,
@@ -18,7 +17,7 @@ from labutils.listening.design import (
     abx_design,
     mushra_design,
 )
-from labutils.listening.sounds import Sounds, abx_sounds, mushra_sounds
+from labutils.listening.sounds import Sounds, abx_sounds, mushra_sounds, sketches
 from labutils.listening.store import AnswerFile, StoreError
 
 __all__ = ["AbxTest", "MushraTest", "abx", "mushra"]
@@ -58,6 +57,12 @@ class _Session:
         if trial is None:
             trial = len(self.store.answers())
         return self.store.append(trial, given)
+
+    def _only_simulated(self) -> None:
+        if any(not line.get("simulated") for line in self.store.answers()):
+            raise StoreError(
+                f"{self.path}: a person has begun this test; simulate with another `listener`"
+            )
 
     def __repr__(self) -> str:
         done, of = len(self.store.answers()), len(self.design.trials)
@@ -107,7 +112,11 @@ class AbxTest(_Session):
         return AbxReport([self.store])
 
     def simulate(self, listener: Any) -> Any:
-        """Let a `simulate.AbxListener` answer all trials that are left; returns `result()`."""
+        """Let a `simulate.AbxListener` answer all trials that are left; returns `result()`.
+
+        The file says `simulated`. Raises StoreError where a person has begun it.
+        """
+        self._only_simulated()
         while (trial := self.next()) is not None:
             choice = listener.choose(trial, self.sounds[trial.item])
             self.answer(choice, trial=trial.number, simulated=True)
@@ -159,7 +168,11 @@ class MushraTest(_Session):
         return MushraReport([self.store])
 
     def simulate(self, listener: Any) -> Any:
-        """Let a `simulate.MushraListener` rate all pages that are left; returns `result()`."""
+        """Let a `simulate.MushraListener` rate all pages that are left; returns `result()`.
+
+        The file says `simulated`. Raises StoreError where a person has begun it.
+        """
+        self._only_simulated()
         while (page := self.next()) is not None:
             sounds = self.sounds[page.item]
             ratings = listener.rate(page, sounds, self.design.reference)
@@ -195,7 +208,7 @@ def abx(
     """
     sounds = abx_sounds(a, b, sample_rate)
     design = abx_design(
-        _sketches(sounds),
+        sketches(sounds),
         name=name,
         listener=listener,
         trials=trials,
@@ -225,7 +238,7 @@ def mushra(
     """
     sounds = mushra_sounds(items, reference, sample_rate, anchors)
     design = mushra_design(
-        _sketches(sounds),
+        sketches(sounds),
         name=name,
         listener=listener,
         seed=seed,
@@ -233,10 +246,3 @@ def mushra(
         reference=reference,
     )
     return MushraTest(design, sounds, folder)
-
-
-def _sketches(sounds: Sounds) -> dict[str, dict[str, sketch.Sketch]]:
-    return {
-        item: {key: sketch.sketch(samples) for key, samples in stimuli.items()}
-        for item, stimuli in sounds.items()
-    }

@@ -63,12 +63,14 @@ class MushraListener:
 
     `quality`: {stimulus: 0 to 100}, where the reference is 100 and the anchors are
     `ASSUMED_ANCHORS` unless stated; or a function of (reference, stimulus) samples, such as
-    `Decay`. `spread`: standard deviation of a rating, in points. `offset`: how much stricter (below
-    0) or kinder this listener is about everything but the reference. `misses`: the share of pages
-    on which the hidden reference is taken for the worst of the other stimuli, for screening.
+    `Decay`. What is less than `notices` points below 100 is not told from the reference. `spread`:
+    standard deviation of a rating, in points; `offset`: how much stricter (below 0) or kinder than
+    others this listener is; both shrink to a fifth towards 100, where people are sure. `misses`:
+    the share of pages on which the hidden reference is taken for the worst of the other stimuli.
     """
 
     quality: Mapping[str, float] | Measure
+    notices: float = 3.0
     spread: float = 5.0
     offset: float = 0.0
     misses: float = 0.0
@@ -82,10 +84,10 @@ class MushraListener:
         qualities = {key: self._quality(key, sounds, reference) for key in sorted(page.order)}
         ratings = {}
         for key, quality in qualities.items():
-            slip = draw.gauss(0.0, self.spread)
-            # Nobody rates the reference above itself: with it, slips go down only, and are small.
-            moved = -abs(slip) / 2 if key == reference else slip + self.offset
-            ratings[key] = float(round(min(100.0, max(0.0, quality + moved))))
+            quality = 100.0 if quality > 100 - self.notices else quality
+            near = min(1.0, 0.2 + (100 - quality) / 25)
+            rating = quality + near * (draw.gauss(0.0, self.spread) + self.offset)
+            ratings[key] = float(round(min(100.0, max(0.0, rating))))
         others = [rating for key, rating in ratings.items() if key != reference]
         if others and draw.random() < _share(self.misses, "misses"):
             ratings[reference] = min(others)

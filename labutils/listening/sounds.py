@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from labutils.audio.signals import AudioError, mono
-from labutils.listening import anchors, loudness
+from labutils.listening import anchors, loudness, sketch
 from labutils.listening.design import ANCHORS, DesignError
 
-__all__ = ["Sounds", "abx_sounds", "mushra_sounds"]
+__all__ = ["Sounds", "abx_sounds", "mushra_sounds", "sketches"]
 
 Sounds = dict[str, dict[str, np.ndarray]]  # {item: {stimulus: (samples,) float32}}
 
@@ -54,3 +54,11 @@ def _checked(items: Mapping[str, Mapping[str, Any]]) -> Sounds:
                 f"{item}: sounds that are switched in step must be equally long; samples: {told}"
             )
     return sounds
+
+
+def sketches(sounds: Sounds) -> dict[str, dict[str, sketch.Sketch]]:
+    """What a design keeps of the sounds."""
+    return {
+        item: {key: sketch.sketch(samples) for key, samples in stimuli.items()}
+        for item, stimuli in sounds.items()
+    }

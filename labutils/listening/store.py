@@ -100,7 +100,13 @@ class AnswerFile:
 
     def _catch_up(self) -> None:
         """Take in what another kernel or window has added meanwhile."""
-        if self.path.stat().st_size != self._end:
+        try:
+            size = self.path.stat().st_size
+        except OSError as error:
+            raise StoreError(
+                f"{self.path}: the file of answers is gone; make the test again"
+            ) from error
+        if size != self._end:
             _, self._lines, self._end = _parse(self.path)
 
     def _write(self, line: dict[str, Any]) -> dict[str, Any]:
