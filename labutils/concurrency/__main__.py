@@ -1,0 +1,5 @@
+"""The command `python -m labutils.concurrency`."""
+
+from labutils.concurrency.command import main
+
+raise SystemExit(main())
