@@ -100,10 +100,8 @@ def group(lengths: Sequence[int], size: int, *, by_length: bool = True) -> list[
         return [order[i : i + size] for i in range(0, len(order), size)]
     order.sort(key=lambda i: (lengths[i], i))
     first = len(order) % size
-    starts = [0] if first else []
-    starts += range(first, len(order), size)
-    ends = [*starts[1:], len(order)]
-    return [order[a:b] for a, b in zip(starts, ends, strict=True)]
+    starts = [*([0] if first else []), *range(first, len(order), size)]
+    return [order[a:b] for a, b in zip(starts, [*starts[1:], len(order)], strict=False)]
 
 
 def waste(lengths: Sequence[int], buckets: Sequence[int]) -> float:
