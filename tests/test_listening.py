@@ -10,7 +10,15 @@ import pytest
 
 from labutils import listening
 from labutils.audio.signals import AudioError, loudness
-from labutils.listening import AbxListener, DesignError, MushraListener, StoreError, anchors, sketch
+from labutils.listening import (
+    AbxListener,
+    AnswerFile,
+    DesignError,
+    MushraListener,
+    StoreError,
+    anchors,
+    sketch,
+)
 from labutils.listening.design import design_from_json
 
 RATE = 22050
@@ -269,18 +277,19 @@ def test_a_cut_off_last_line_loses_no_earlier_answer(cut, tmp_path):
 
 
 def test_every_byte_of_a_file_may_be_the_last_one(tmp_path):
-    test = make_abx(tmp_path, trials=2)
-    head = test.path.stat().st_size
-    test.answer("A")
-    test.answer("B")
-    whole = test.path.read_bytes()
+    store = make_abx(tmp_path, trials=2).store
+    head = store.path.stat().st_size
+    store.append(0, {"choice": "A"})
+    store.append(1, {"choice": "B"})
+    whole = store.path.read_bytes()
     for end in range(head, len(whole) + 1):
-        test.path.write_bytes(whole[:end])
-        again = make_abx(tmp_path, trials=2)
-        assert len(again.answers()) == whole.count(b"}", head, end)
-        while not again.done:
-            again.answer("A")
-        assert len(make_abx(tmp_path, trials=2).answers()) == 2
+        store.path.write_bytes(whole[:end])
+        again = AnswerFile(tmp_path, store.design)
+        kept = whole.count(b"}", head, end)
+        assert [line["choice"] for line in again.answers()] == ["A", "B"][:kept]
+        for trial in range(kept, 2):
+            again.append(trial, {"choice": "A"})
+        assert len(AnswerFile(tmp_path, store.design).answers()) == 2
 
 
 def test_answers_of_a_killed_kernel_are_all_there(tmp_path):

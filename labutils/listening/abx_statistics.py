@@ -124,5 +124,5 @@ def trials_needed(share: float, level: float = LEVEL, wanted_power: float = 0.8)
         passes = _power(trials, share, level) >= wanted_power
         if passes.any():
             return int(trials[passes.argmax()])
-        start, stop = stop, 4 * stop
+        start, stop = stop, min(4 * stop, max(stop + 1, _MOST_TRIALS + 1))
     raise DesignError(f"a share of {share} needs more than {_MOST_TRIALS:,} trials")
