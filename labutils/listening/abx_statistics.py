@@ -5,6 +5,7 @@ All exact, from the binomial distribution: a listener who hears nothing is right
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,11 +119,9 @@ def trials_needed(share: float, level: float = LEVEL, wanted_power: float = 0.8)
     _share(share, "share", CHANCE)
     _share(level, "level", 0.0)
     _share(wanted_power, "wanted_power", 0.0)
-    start, stop = 1, 64
-    while start <= _MOST_TRIALS:
+    for start, stop in itertools.pairwise((1, 100, 1_000, 10_000, _MOST_TRIALS + 1)):
         trials = np.arange(start, stop)
         passes = _power(trials, share, level) >= wanted_power
         if passes.any():
             return int(trials[passes.argmax()])
-        start, stop = stop, min(4 * stop, max(stop + 1, _MOST_TRIALS + 1))
     raise DesignError(f"a share of {share} needs more than {_MOST_TRIALS:,} trials")
