@@ -1,0 +1,237 @@
+"""Experiments of notebook 11 for a GPU: what pruning does to speed, and minutes of recovery."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from labutils import ROOT, baseline, costs, onnx_export, records, vocoders
+from labutils.baseline import trials as torch_trials
+from labutils.baseline import variants
+from labutils.engines import trials
+from labutils.engines.building import Built
+from labutils.engines.candidates import PLAIN
+from labutils.engines.experiments import SOURCES
+from labutils.engines.graphs import fix_shape
+from labutils.engines.rewrites import AS_IT_IS, rewrite
+from labutils.engines.settings import Settings, settings
+from labutils.pruning import channels, judging, recovery, semi_structured, unstructured
+from labutils.pruning.experiments import WAYS
+from labutils.records import Noted
+from labutils.trt import BuildOptions, Profile, build
+from labutils.trt.engine import load_engine
+from labutils.trt.inspect import layers
+
+__all__ = ["CORPUS", "recovered", "sparse", "sparsity_messages", "speed"]
+
+CORPUS = "LABUTILS_CORPUS"  # environment variable: the manifest of a corpus
+_TORCH = ("FP16, graph",)
+_COVERS = [*WAYS, "labutils.engines.trials", "labutils.trt.build", "labutils.trt.options",
+           "labutils.trt.versions", "labutils.runners.tensorrt_runner",
+           "labutils.onnx_export"]  # fmt: skip
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+@records.experiment("11-speed", needs=("tensorrt", "cuda"), covers=_COVERS)
+def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
+    """Zeros and narrower networks: FP16 in PyTorch (CUDA graph) and in TensorRT, batch 1.
+
+    Random weights, which change no speed. Yields ``{"rows": [...], ...}`` after each row.
+    """
+    model = vocoders.create(vocoder)
+    cases: list[tuple[str, Callable[[], nn.Module]]] = [("as it is", lambda: model)]
+    for share in (0.5, 0.8):
+        cases.append(
+            (f"{share:.0%} zeros", lambda s=share: unstructured.prune_unstructured(model, s))
+        )
+    for keep in (0.75, 0.5, 0.25, 0.98):
+        cases.append(
+            (f"{keep:.0%} of the channels", lambda k=keep: channels.prune_channels(model, k))
+        )
+    rows: list[Row] = []
+    with settings(500.0) as given:
+        begin = time.monotonic()
+        for way, make in cases:
+            pruned = make()
+            mel = _mel(pruned, baseline.FRAMES.get(vocoder) or 400)
+            row = {
+                "way": way,
+                "channels": pruned.config.channels[0],
+                "zeros": unstructured.sparsity(pruned),
+            }
+            row["macs"] = costs.totals(costs.count(pruned, mel.shape[2]))["macs"]
+            rows.append(row)
+            with torch_trials.noting(row):
+                _in_time(begin, given)
+                chosen = [v for v in variants.GPU if v.name in _TORCH]
+                taken = next(
+                    trials.torch_rows(
+                        pruned, chosen, [mel], device="cuda", runs=50, max_seconds=4.0
+                    )
+                )
+                row["torch_ms"] = taken.get("median_ms")
+                row |= {"torch_error": taken["error"]} if "error" in taken else {}
+                made = _engine(pruned, AS_IT_IS, mel, False, given, f"speed-{len(rows)}")
+                row["tensorrt_ms"] = made["median_ms"]
+                row |= {key: made[key] for key in ("engine_mb", "build_seconds", "snr_db")}
+            log.info("%s", row)
+            yield Noted(
+                {"vocoder": vocoder, "frames": mel.shape[2], "rows": rows}, tactic_sources=SOURCES
+            )
+
+
+@records.experiment(
+    "11-sparse", needs=("tensorrt", "cuda"), covers=[*_COVERS, "labutils.engines.polyphase"]
+)
+def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
+    """2:4 weights in TensorRT, FP16, with and without SPARSE_WEIGHTS; batch 1 and 8.
+
+    For each engine: its time, how many layers TensorRT called eligible and chose a sparse kernel
+    for (its log, and names of kernels). Random weights. Yields ``{"rows": [...], ...}``.
+    """
+    model, rows = vocoders.create(vocoder), []
+    frames = baseline.FRAMES.get(vocoder) or 400
+    plan = [(form, batch, way, flag)
+            for form, batch in ((AS_IT_IS, 1), ("image, polyphase", 1), (AS_IT_IS, 8))
+            for way, flag in (("dense", False), ("2:4", False), ("2:4", True))]  # fmt: skip
+    with settings(500.0) as given:
+        begin = time.monotonic()
+        for form, batch, way, flag in plan:
+            pruned = model if way == "dense" else semi_structured.prune_2_4(model, transposed=True)
+            mel = _mel(model, frames, batch)
+            row: Row = {"form": form, "batch": batch, "weights": way, "SPARSE_WEIGHTS": flag}
+            rows.append(row)
+            with torch_trials.noting(row):
+                _in_time(begin, given)
+                row |= _engine(pruned, form, mel, flag, given, f"sparse-{len(rows)}")
+            log.info("%s", row)
+            yield Noted(
+                {"vocoder": vocoder, "frames": frames, "rows": rows}, tactic_sources=SOURCES
+            )
+
+
+def _engine(
+    model: nn.Module, form: str, mel: np.ndarray, flag: bool, given: Settings, name: str
+) -> Row:
+    """Export, build and measure one FP16 engine of one shape; what TensorRT says of sparsity."""
+    batch, _, frames = mel.shape
+    given.graphs.mkdir(parents=True, exist_ok=True)
+    paths = [given.graphs / f"{name}-{part}.onnx" for part in ("fp32", "fp16", "fixed")]
+    # The polyphase form is made of pruned weights, so that its convolutions are 2:4 as well.
+    onnx_export.export(rewrite(model, form), paths[0], exporter="legacy")
+    onnx_export.to_fp16(paths[0], paths[1])
+    fix_shape(paths[1], paths[2], batch, frames)
+    options = BuildOptions(
+        (Profile.fixed(frames, batch),), sparse=flag, timing_cache=given.timing_cache
+    )
+    made = build(paths[2], options)
+    plan = made.save(given.graphs / f"{name}.plan")
+    reference = trials.reference_audio(model, mel)
+    taken = trials.measure_engine(
+        model, Built(plan, made.seconds), PLAIN, True, mel, reference, max_seconds=4.0
+    )
+    keys = ("median_ms", "p95_ms", "engine_mb", "build_seconds", "snr_db")
+    row = {key: taken.get(key) for key in keys}
+    said = sparsity_messages([entry.text for entry in made.messages.entries])
+    with load_engine(plan) as engine:
+        kernels = [r["tactic"] for r in layers(engine).rows]
+    return row | said | {
+        "sparse_kernels": sum("sparse" in kernel.lower() for kernel in kernels),
+        "layers": len(kernels),
+    }  # fmt: skip
+
+
+def sparsity_messages(texts: Sequence[str]) -> dict[str, Any]:
+    """How many layers TensorRT's log calls eligible for sparse kernels, and for how many it chose
+    one: {"eligible", "chosen", "said"}; None where the log does not tell.
+
+    The words differ from version to version: "(Sparsity) Found 3 layer(s) eligible to use sparse
+    tactics: a, b, c", "(Sparsity) Layers eligible for sparse math: a, b, c".
+    """
+    found: dict[str, Any] = {"eligible": None, "chosen": None, "said": []}
+    for text in texts:
+        if "(Sparsity)" not in text:
+            continue
+        words, _, names = text.partition(":")
+        count = re.search(r"\b(\d+) layer", words)
+        number = int(count.group(1)) if count else len([n for n in names.split(",") if n.strip()])
+        key = "eligible" if "eligible" in words.lower() else "chosen"
+        if key == "eligible" or re.search(r"chose|picked", words.lower()):
+            found[key] = number
+        found["said"].append(words.strip()[:160])
+    return found
+
+
+@records.experiment(
+    "11-recovery", needs="cuda",
+    covers=[*WAYS, "labutils.pruning.recovery", "labutils.training.losses"],
+)  # fmt: skip
+def recovered(vocoder: str = "hifigan-small", seconds: float = 40.0) -> Iterator[dict[str, Any]]:
+    """Each pruning before and after `seconds` of training on the GPU, and what else might explain
+    the gain: more training of the whole network, and the same small network from random weights.
+
+    Trains on the corpus that LABUTILS_CORPUS names, else on the clips of data/speech. Yields
+    ``{"dense": scores, "rows": [...], "corpus": name}`` after each of them.
+    """
+    model = vocoders.load(vocoder)
+    config = model.config
+    manifest = Path(os.environ.get(CORPUS) or ROOT / "build" / "corpus" / "speech-24k.json")
+    energy = channels.energy(model, judging.speech_mel(config))
+    narrow = {k: channels.prune_channels(model, k, importance=energy) for k in (0.75, 0.5)}
+    half = narrow[0.5]
+    cases = [
+        ("75% of the channels", narrow[0.75], None, False),
+        ("50% of the channels", half, None, False),
+        ("50% of the channels, from a teacher", half, model, False),
+        ("50% of the channels, with critics", half, None, True),
+        ("the same size, random weights", vocoders.create(half.config), None, False),
+        ("2:4", semi_structured.prune_2_4(model), None, False),
+        ("50% zeros", unstructured.prune_unstructured(model, 0.5), None, False),
+        ("80% zeros", unstructured.prune_unstructured(model, 0.8), None, False),
+        ("as trained, trained on", model, None, False),
+    ]
+    clips = judging.held_out(8)
+    data: dict[str, Any] = {"dense": judging.scores(model, clips), "rows": []}
+    with_corpus = manifest.is_file()
+    data["corpus"] = manifest.name if with_corpus else "clips of data/speech"
+    if with_corpus:
+        mixture = recovery.corpus_mixture(manifest, config, device="cuda")
+    else:
+        mixture = recovery.clip_mixture(config, batch=16, frames=64, device="cuda")
+    with settings(560.0) as given:
+        begin = time.monotonic()
+        for way, start, teacher, adversarial in cases:
+            row: Row = {"way": way}
+            data["rows"].append(row)
+            with torch_trials.noting(row):
+                _in_time(begin, given, seconds + 10)
+                done = recovery.recover(
+                    start, mixture, steps=100_000, seconds=seconds, teacher=teacher,
+                    critics=recovery.Discriminators(1.0) if adversarial else None,
+                    score=lambda m: judging.scores(m, clips), every=400,
+                )  # fmt: skip
+                row |= {"steps": done.last["step"], "curve": done.curve,
+                        "before": done.curve[0], "after": done.last,
+                        "zeros": unstructured.sparsity(done.model)}  # fmt: skip
+            log.info("%s", {key: row.get(key) for key in ("way", "steps", "after", "error")})
+            yield data
+
+
+def _mel(model: nn.Module, frames: int, batch: int = 1) -> np.ndarray:
+    return vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
+
+
+def _in_time(begin: float, given: Settings, needed: float = 20.0) -> None:
+    """Raise where less than what is needed is left."""
+    if time.monotonic() - begin > given.seconds - needed:
+        raise RuntimeError("not measured: time")
