@@ -1,6 +1,11 @@
 // ABX: two sounds, and X, which is one of them.
-import { h, keycap } from "./page.js";
+import { h, button } from "./page.js";
 import { Panel } from "./panel.js";
+
+// The louder of A and B at every moment: a picture of the excerpt, and of neither of the two.
+function both([a, b]) {
+  return a.map((sample, i) => (Math.abs(sample) > Math.abs(b[i]) ? sample : b[i]));
+}
 
 class AbxPanel extends Panel {
   get kind() { return "abx"; }
@@ -61,20 +66,20 @@ class AbxPanel extends Panel {
     this.sent = true;
     this.update();
     this.kernel.send({
-      kind: "answer", trial: this.number, answer: this.choice, facts: this.facts(),
+      kind: "answer", view: this.view, trial: this.number, answer: this.choice, facts: this.log.facts(this.clock.median()),
     });
   }
 
   build(sounds, rate, next, action) {
     this.choice = null;
     this.sent = false;
-    const transport = this.listen(["A", "B", "X"], sounds, rate, { a: "A", b: "B", x: "X" });
-    const letters = ["A", "B", "X"].map((label) => this.soundButton(label,
-      h("span", { class: "lt-letter" }, label), keycap(label)));
-    this.choices = ["A", "B"].map((label) => h("button", {
+    const transport = this.listen(["A", "B", "X"], sounds, rate, { a: "A", b: "B", x: "X" },
+      both(sounds));
+    const letters = ["A", "B", "X"].map((label) => this.soundButton(label, label));
+    this.choices = ["A", "B"].map((label) => button({
       class: "lt-choice", role: "radio", "aria-checked": "false", onclick: () => this.pick(label),
-    }, `X is ${label}`, keycap(label === "A" ? "←" : "→")));
-    this.next = h("button", { class: "lt-next", onclick: () => this.go() }, next, keycap("Enter"));
+    }, `X is ${label}`, label === "A" ? "←" : "→"));
+    this.next = button({ class: "lt-next", onclick: () => this.go() }, next, "Enter");
     this.missing = h("span", { class: "lt-missing" });
     this.action = action;
     Object.assign(this.keys, {
@@ -105,13 +110,14 @@ class AbxPanel extends Panel {
   update() {
     super.update();
     if (!this.next) return;
-    for (const button of this.choices) {
-      button.setAttribute("aria-checked", String(button.textContent.startsWith(`X is ${this.choice}`)));
-    }
+    ["A", "B"].forEach((label, index) => {
+      this.choices[index].setAttribute("aria-checked", String(this.choice === label));
+    });
     const unheard = this.unheard();
     const ready = !this.sent && this.choice && !unheard.length;
     this.next.setAttribute("aria-disabled", String(!ready));
-    const listen = unheard.length ? `Listen to ${unheard.join(" and ")} first.` : "";
+    const names = unheard.join(", ").replace(/, (.)$/, " and $1");
+    const listen = unheard.length ? `Listen to ${names} first.` : "";
     this.missing.textContent = this.sent ? "" : listen || (this.choice ? "" : "Which one is X?");
   }
 }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from labutils.listening.design import AbxTrial
-from labutils.listening.widgets.base import ListeningWidget, bundle
+from labutils.listening.widgets.base import FRAME, ListeningWidget, bundle
 
 __all__ = ["AbxWidget"]
 
@@ -16,7 +16,7 @@ __all__ = ["AbxWidget"]
 class AbxWidget(ListeningWidget):
     """An `AbxTest` for a listener at the keyboard: A, B, X, then which of both X is."""
 
-    _esm = bundle("page", "player", "wave", "panel", "abx")
+    _esm = bundle(*FRAME, "abx")
 
     def _practice(self) -> tuple[dict[str, Any], Iterable[np.ndarray]]:
         # The page draws its own X from these two.

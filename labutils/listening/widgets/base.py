@@ -17,8 +17,9 @@ from typing import Any
 import anywidget
 import numpy as np
 
-__all__ = ["ListeningWidget", "bundle", "pcm", "style"]
+__all__ = ["FRAME", "ListeningWidget", "bundle", "pcm", "style"]
 
+FRAME = ("page", "player", "wave", "log", "panel")  # the modules that both tests share
 FOLDER = Path(__file__).parent
 # A module that imports another by its place cannot be sent as one text.
 IMPORT = re.compile(r"^import .*? from \"\./[\w.]+\";\n", re.M)
@@ -85,22 +86,23 @@ class ListeningWidget(anywidget.AnyWidget):
         except Exception as error:
             log.exception("listening test %s", self.test.design.name)
             lost = "This answer is not stored: " if content.get("kind") == "answer" else ""
-            self.send({"kind": "problem", "text": f"{lost}{error}"})
+            view = content.get("view")
+            self.send({"kind": "problem", "text": f"{lost}{error}", "view": view})
 
     def _reply(self, content: Mapping[str, Any]) -> None:
         kind = content.get("kind")
         if kind == "ready" and not self.test.done:
-            self._tell("start", *self._practice())
+            self._tell("start", *self._practice(), content.get("view"))
             return
         if kind == "begin" and not self.test.done:
             self.test.note("begin", answered=self.test.next().number)
         elif kind == "answer":
             self._store(content)
-        trial = self.test.next()
+        trial, view = self.test.next(), content.get("view")
         if trial is None:
-            self._tell("done", {"html": self._result()}, ())
+            self._tell("done", {"html": self._result()}, (), view)
         else:
-            self._tell("trial", *self._trial(trial))
+            self._tell("trial", *self._trial(trial), view)
 
     def _result(self) -> str:
         # The answers are stored by now, whatever becomes of the figures.
@@ -117,12 +119,15 @@ class ListeningWidget(anywidget.AnyWidget):
             return
         self.test.answer(content["answer"], trial=content["trial"], **content.get("facts", {}))
 
-    def _tell(self, kind: str, facts: Mapping[str, Any], sounds: Iterable[np.ndarray]) -> None:
+    def _tell(
+        self, kind: str, facts: Mapping[str, Any], sounds: Iterable[np.ndarray], view: str | None
+    ) -> None:
         design = self.test.design
         trial = self.test.next()
         trials = len(design.trials)
         message = {
             "kind": kind,
+            "view": view,
             "title": design.name,
             "trials": trials,
             "answered": trials if trial is None else trial.number,

@@ -1,5 +1,5 @@
 // MUSHRA (ITU-R BS.1534-3): rate several versions against an open reference.
-import { h, keycap } from "./page.js";
+import { h, button, keycap } from "./page.js";
 import { Panel } from "./panel.js";
 
 const WORDS = ["Excellent", "Good", "Fair", "Poor", "Bad"];
@@ -41,8 +41,8 @@ class MushraPanel extends Panel {
     this.sent = true;
     this.update();
     this.kernel.send({
-      kind: "answer", trial: this.number, answer: Object.fromEntries(this.scores),
-      facts: this.facts(),
+      kind: "answer", view: this.view, trial: this.number, answer: Object.fromEntries(this.scores),
+      facts: this.log.facts(this.clock.median()),
     });
   }
 
@@ -52,14 +52,13 @@ class MushraPanel extends Panel {
     this.action = action;
     this.scores = new Map();
     const keys = Object.fromEntries(message.labels.slice(0, 10).map((label) => [label.at(-1), label]));
-    const transport = this.listen(labels, sounds, message.rate, { ...keys, r: "Reference" });
+    const transport = this.listen(labels, sounds, message.rate, { ...keys, r: "Reference" },
+      sounds[0]);
     const columns = message.labels.map((label) => this.column(label));
     const scale = h("div", { class: "lt-scale", "aria-hidden": "true" },
       ...WORDS.map((word) => h("div", {}, word)));
-    const reference = this.soundButton("Reference", h("span", { class: "lt-letter" }, "Reference"),
-      keycap("R"));
-    this.next = action && h("button", { class: "lt-next", onclick: () => this.go() },
-      "Next", keycap("Enter"));
+    const reference = this.soundButton("Reference", "R");
+    this.next = action && button({ class: "lt-next", onclick: () => this.go() }, "Next", "Enter");
     this.missing = h("span", { class: "lt-missing" });
     Object.assign(this.keys, {
       ArrowLeft: (event) => this.step(-1, event), ArrowRight: (event) => this.step(1, event),
@@ -71,7 +70,7 @@ class MushraPanel extends Panel {
         h("span", { class: "lt-hint" }, "Numbers, ", keycap("←"), " ", keycap("→"), " choose a "
           + "sound; ", keycap("↑"), " ", keycap("↓"), " rate it")),
       h("div", { class: "lt-rating", role: "group", "aria-label": "Ratings" }, scale, ...columns),
-      h("div", { class: "lt-answer" }, this.next, this.missing));
+      action && h("div", { class: "lt-answer" }, this.next, this.missing));
   }
 
   column(label) {
@@ -85,8 +84,8 @@ class MushraPanel extends Panel {
     for (const kind of ["input", "pointerup"]) {
       slider.addEventListener(kind, () => this.rate(label, Number(slider.value)));
     }
-    const button = this.soundButton(label, h("span", { class: "lt-letter" }, label));
-    return h("div", { class: "lt-column", "data-label": label }, slider, value, button);
+    return h("div", { class: "lt-column", "data-label": label }, slider, value,
+      this.soundButton(label, label.slice(-1)));
   }
 
   rate(label, score) {
@@ -142,8 +141,8 @@ class MushraPanel extends Panel {
     const { text } = this.open();
     this.next?.setAttribute("aria-disabled", String(this.sent || Boolean(text)));
     this.missing.textContent = this.sent || !this.action ? "" : text;
-    for (const [label, button] of this.buttons) {
-      const column = button.closest(".lt-column");
+    for (const [label, made] of this.buttons) {
+      const column = made.closest(".lt-column");
       column?.classList.toggle("lt-current", this.labels.indexOf(label) === this.player.selected);
     }
   }

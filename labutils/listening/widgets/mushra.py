@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from labutils.listening.design import MushraPage
-from labutils.listening.widgets.base import ListeningWidget, bundle
+from labutils.listening.widgets.base import FRAME, ListeningWidget, bundle
 
 __all__ = ["MushraWidget"]
 
@@ -17,7 +17,7 @@ __all__ = ["MushraWidget"]
 class MushraWidget(ListeningWidget):
     """A `MushraTest` for a listener: each stimulus rated 0 to 100 beside the open reference."""
 
-    _esm = bundle("page", "player", "wave", "panel", "mushra")
+    _esm = bundle(*FRAME, "mushra")
 
     def _practice(self) -> tuple[dict[str, Any], Iterable[np.ndarray]]:
         # The last page's item, in another order, so that it tells nothing about that page.

@@ -10,8 +10,15 @@ export function h(tag, attributes, ...children) {
   return element;
 }
 
+// A key as text to read; in a button it is decoration, where a screen reader says the shortcut.
 export function keycap(text) {
   return h("kbd", { class: "lt-key" }, text);
+}
+
+export function button(attributes, text, key) {
+  const cap = keycap(key);
+  cap.setAttribute("aria-hidden", "true");
+  return h("button", { type: "button", "aria-keyshortcuts": key, ...attributes }, text, cap);
 }
 
 // Sounds come as 16-bit little-endian samples, one buffer a sound.

@@ -1,10 +1,12 @@
 // The frame of a listening test: start page, trials, end; transport, keys and the log of a trial.
-import { h, keycap, samples, Kernel, Status } from "./page.js";
+import { h, button, keycap, samples, Kernel, Status } from "./page.js";
+import { TrialLog } from "./log.js";
 import { Player, SwitchClock } from "./player.js";
 import { Wave } from "./wave.js";
 
-const PLAY = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4 2.5v11l9-5.5z"/></svg>';
-const PAUSE = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="M4 2.5h3v11H4zM9 2.5h3v11H9z"/></svg>';
+const ICON = '<svg viewBox="0 0 16 16" aria-hidden="true"><path d="';
+const PLAY = `${ICON}M4 2.5v11l9-5.5z"/></svg>Play`;
+const PAUSE = `${ICON}M4 2.5h3v11H4zM9 2.5h3v11H9z"/></svg>Pause`;
 
 export class Panel {
   constructor(model, element) {
@@ -42,7 +44,9 @@ export class Panel {
     model.on("msg:custom", this.listener);
     this.model = model;
     this.status.say("Asking the kernel for the test.");
-    this.kernel.send({ kind: "ready" });
+    // Several views of one widget hear every reply; some are for one of them only.
+    this.view = Math.random().toString(36).slice(2);
+    this.kernel.send({ kind: "ready", view: this.view });
   }
 
   close() {
@@ -58,6 +62,8 @@ export class Panel {
   }
 
   hear(message, buffers) {
+    const single = !this.started || message.kind === "start" || message.kind === "problem";
+    if (single && message.view !== this.view) return;
     if (message.kind === "problem") {
       this.kernel.failed(message.text);
       return;
@@ -76,7 +82,7 @@ export class Panel {
     } else if (message.kind === "trial") {
       this.counter.textContent = `${this.unit} ${message.number + 1} of ${trials}`;
       this.status.say(answered ? `${answered === 1 ? "1 answer is" : `${answered} answers are`} stored.` : "");
-      this.log = { shown: performance.now(), plays: {}, listened: {}, switches: 0 };
+      this.log = new TrialLog();
       this.trial(message, sounds);
     } else {
       this.counter.textContent = "Finished";
@@ -94,22 +100,21 @@ export class Panel {
   begin() {
     this.started = true;
     this.player?.pause();
-    this.kernel.send({ kind: "begin" });
+    this.kernel.send({ kind: "begin", view: this.view });
   }
 
   finish(message) {
     this.player?.pause();
     this.context?.suspend();
     this.keys = {};
-    this.switching.replaceChildren();
     const result = h("div", { class: "lt-result" });
     result.innerHTML = message.html; // from this package, in the kernel
     this.body.replaceChildren(result);
   }
 
   // Player, transport and keys for the sounds of one page. `labels`: what each sound is called
-  // here, such as "A"; `keys`: {key: label}.
-  listen(labels, sounds, rate, keys) {
+  // here, such as "A"; `keys`: {key: label}; `outline`: the sound that the picture shows.
+  listen(labels, sounds, rate, keys, outline) {
     if (!this.context) {
       try {
         this.context = new AudioContext({ sampleRate: rate, latencyHint: "interactive" });
@@ -126,14 +131,14 @@ export class Panel {
     this.buttons = new Map();
     this.player.load(sounds, rate);
     this.wave?.close();
-    this.wave = new Wave(this.player, sounds[0]);
-    this.playButton = h("button", { class: "lt-play", onclick: (event) => this.toggle(event) });
-    this.loopButton = h("button", { class: "lt-loop", onclick: () => this.toggleLoop() },
-      "Loop", keycap("L"));
-    this.wholeButton = h("button", { class: "lt-whole", onclick: () => this.wave.whole() },
-      "Whole excerpt", keycap("W"));
+    this.wave = new Wave(this.player, outline);
+    this.playButton = button({ class: "lt-play", onclick: () => this.toggle() },
+      h("span", { class: "lt-icon" }), "Space");
+    this.loopButton = button({ class: "lt-loop", onclick: () => this.toggleLoop() }, "Loop", "L");
+    this.wholeButton = button({ class: "lt-whole", onclick: () => this.wave.whole() },
+      "Whole excerpt", "W");
     this.keys = {
-      " ": (event) => this.toggle(event),
+      " ": () => this.toggle(),
       l: () => this.toggleLoop(),
       s: () => this.wave.startHere(),
       e: () => this.wave.endHere(),
@@ -149,12 +154,13 @@ export class Panel {
   }
 
   // The button that lets one sound be heard.
-  soundButton(label, ...content) {
-    const button = h("button", {
-      class: "lt-sound", "aria-pressed": "false", onclick: (event) => this.choose(label, event),
-    }, ...content);
-    this.buttons.set(label, button);
-    return button;
+  soundButton(label, key) {
+    const made = button({
+      class: "lt-sound", "aria-label": label.length < 3 ? `Sound ${label}` : label,
+      "aria-pressed": "false", onclick: (event) => this.choose(label, event),
+    }, h("span", { class: "lt-letter" }, label), key);
+    this.buttons.set(label, made);
+    return made;
   }
 
   choose(label, event) {
@@ -193,34 +199,8 @@ export class Panel {
 
   count(label) {
     this.heard.add(label);
-    if (this.log) this.log.plays[label] = (this.log.plays[label] ?? 0) + 1;
+    this.log?.played(label);
     this.update();
-  }
-
-  // Book the time since the last change to the sound that was heard.
-  bookTime() {
-    const now = performance.now();
-    if (this.hearing && this.log) {
-      const { label, since } = this.hearing;
-      this.log.listened[label] = (this.log.listened[label] ?? 0) + (now - since) / 1000;
-    }
-    this.hearing = this.player.playing && { label: this.labels[this.player.selected], since: now };
-  }
-
-  // What belongs to an answer besides the answer.
-  facts() {
-    this.bookTime();
-    const { shown, plays, listened, switches } = this.log;
-    const round = (value, digits) => Number(value.toFixed(digits));
-    const median = this.clock.median();
-    return {
-      seconds: round((performance.now() - shown) / 1000, 2),
-      plays,
-      listened: Object.fromEntries(
-        Object.entries(listened).map(([label, seconds]) => [label, round(seconds, 2)])),
-      switches,
-      switch_ms: median === null ? null : round(median, 1),
-    };
   }
 
   showSwitching() {
@@ -235,21 +215,19 @@ export class Panel {
   // Show what the player does; subclasses add their own.
   update() {
     if (!this.playButton) return;
-    this.bookTime();
     const playing = Boolean(this.player.playing);
+    this.log?.hearing(playing ? this.labels[this.player.selected] : null);
     if (this.playButton.dataset.playing !== String(playing)) {
       this.playButton.dataset.playing = playing;
-      this.playButton.innerHTML = playing ? PAUSE : PLAY;
-      this.playButton.append(playing ? "Pause" : "Play", keycap("space"));
+      this.playButton.firstElementChild.innerHTML = playing ? PAUSE : PLAY;
     }
     this.loopButton.setAttribute("aria-pressed", String(this.player.loop));
     this.wholeButton.hidden = this.wave.isWhole();
     this.labels.forEach((label, channel) => {
-      const button = this.buttons.get(label);
-      if (!button) return;
-      button.setAttribute("aria-pressed", String(channel === this.player.selected));
-      button.classList.toggle("lt-heard", this.heard.has(label));
-      button.classList.toggle("lt-playing", playing && channel === this.player.selected);
+      const made = this.buttons.get(label);
+      if (!made) return;
+      made.setAttribute("aria-pressed", String(channel === this.player.selected));
+      made.classList.toggle("lt-playing", playing && channel === this.player.selected);
     });
     this.wave.show();
   }
