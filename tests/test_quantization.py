@@ -10,7 +10,7 @@ from tiny_vocoders import tiny
 
 from labutils import audio, quantization, runners, vocoders
 from labutils.metrics import snr_db
-from labutils.onnx_export import OnnxError, export, files, tensorrt_ready, to_fp16
+from labutils.onnx_export import OnnxError, export, files, to_fp16
 from labutils.quantization import Sensitivity, pictures
 from labutils.quantization.layers import Layer
 
@@ -220,6 +220,8 @@ def test_methods_that_cut(case):
     assert spans["minmax"] == pytest.approx(100.0)
     assert spans["percentile"] < 20
     assert spans["entropy"] <= spans["minmax"]
+    coarse = quantization.calibrate(made.path, mels, method="entropy", bins=128)
+    assert coarse.of("mel")[1] == pytest.approx(spans["minmax"], rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +229,7 @@ def test_methods_that_cut(case):
     [
         ({"method": "mean"}, "no method 'mean'"),
         ({"percentile": 9.0}, "percentile 9"),
+        ({"method": "entropy", "bins": 64}, "64 bins"),
         ({"mels": []}, "no mels"),
         ({"mels": [np.full((1, 10, 8), np.nan, np.float32)]}, "mel 0 holds NaN"),
     ],
