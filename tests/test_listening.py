@@ -279,8 +279,8 @@ def test_a_cut_off_last_line_loses_no_earlier_answer(cut, tmp_path):
 def test_every_byte_of_a_file_may_be_the_last_one(tmp_path):
     store = make_abx(tmp_path, trials=2).store
     head = store.path.stat().st_size
-    store.append(0, {"choice": "A"})
-    store.append(1, {"choice": "B"})
+    store.append(0, {"choice": "A", "comment": "longer than what is given the second time"})
+    store.append(1, {"choice": "B", "comment": "longer than what is given the second time"})
     whole = store.path.read_bytes()
     for end in range(head, len(whole) + 1):
         store.path.write_bytes(whole[:end])

@@ -13,7 +13,7 @@ from labutils.listening import pictures, statistics
 from labutils.listening.abx_statistics import LEVEL
 from labutils.listening.answers import rating_matrix
 from labutils.listening.design import ANCHORS
-from labutils.listening.report import Report, percent
+from labutils.listening.report import Report, p_text, percent
 from labutils.listening.screening import Screening, post_screen
 from labutils.show.figures import Picture
 
@@ -119,14 +119,12 @@ class MushraReport(Report):
         text += f"{len(held)} of {len(self.pairs)} pairs differ (Holm, {percent(LEVEL)})"
         test = self.friedman
         if test is not None and test.p_value is not None:
-            text += (
-                f"; Friedman p = {tables.format_number(test.p_value)}, W = {test.kendalls_w:.2f}"
-            )
+            text += f"; Friedman p {p_text(test.p_value)}, W = {test.kendalls_w:.2f}"
         return text
 
     def _repr_html_(self) -> str:
         word = ("rated", "info") if self.finished else ("not finished", "quiet")
-        text = self._strip(*word, self.summary) + tables.table(self.rows)
+        text = self._strip(*word, self.summary) + tables.table([_shown(r) for r in self.rows])
         return text + tables.table([_pair_row(pair) for pair in self.pairs])
 
     def picture(self) -> Picture:
@@ -134,12 +132,25 @@ class MushraReport(Report):
         return pictures.mushra_picture(self.rows, self.ratings, self.over, self.simulated)
 
 
-def _pair_row(pair: statistics.Pair) -> Row:
+def _shown(row: Row) -> Row:
+    """A row of the report as it is read."""
     return {
-        "pair": f"{pair.first} against {pair.second}",
-        "median_difference": pair.difference,
-        "p": pair.p_value,
-        "p_holm": pair.p_holm,
-        "effect": pair.effect,
-        "note": pair.note,
+        "stimulus": row["stimulus"],
+        "median": round(row["median"], 1),
+        "quartiles": f"{row['quartile_1']:.1f} to {row['quartile_3']:.1f}",
+        "mean": round(row["mean"], 1),
+        "95 % interval of the mean": (
+            None if row["low"] is None else f"{row['low']:.1f} to {row['high']:.1f}"
+        ),
     }
+
+
+def _pair_row(pair: statistics.Pair) -> Row:
+    row = {
+        "pair": f"{pair.first} against {pair.second}",
+        "median_difference": f"{pair.difference:+.1f}",
+        "p": p_text(pair.p_value),
+        "p_holm": p_text(pair.p_holm),
+        "effect": f"{pair.effect:+.2f}",
+    }
+    return {**row, "note": pair.note} if pair.note else row

@@ -121,13 +121,16 @@ class AbxReport(Report):
             return f"{head}: {test.trials} trials cannot tell hearing from guessing; take 16"
         return (
             f"{head}: no difference was shown ({chance}). That is no proof that there is none: a "
-            f"listener who hears it in {percent(test.heard_at_most)} of the trials fits as well"
+            f"listener who hears it in up to {percent(test.heard_at_most)} of trials fits as well"
         )
 
     def _repr_html_(self) -> str:
         word = ("heard", "info") if self.heard else ("not shown", "quiet")
         word = word if self.result else ("not finished", "quiet")
-        return self._strip(*word, self.summary) + tables.table(self.rows)
+        rows = [
+            {k: p_text(v) if k in ("p", "p_holm") else v for k, v in r.items()} for r in self.rows
+        ]
+        return self._strip(*word, self.summary) + tables.table(rows)
 
     def picture(self) -> Picture:
         """What guessing gives, and where the listeners are."""
@@ -144,3 +147,8 @@ def percent(share: float) -> str:
     if 0 < share < 0.001:
         return "under 0.1 %"
     return f"{100 * share:.2g} %" if share < 0.095 else f"{100 * share:.0f} %"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value with three decimals; what is smaller needs no more."""
+    return "under 0.001" if p_value < 0.001 else f"{p_value:.3f}"

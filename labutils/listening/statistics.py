@@ -121,7 +121,7 @@ def friedman(ratings: Any, *, seed: int = 0) -> Friedman:
         return Friedman(n, k, None, None, None, "one listener: there is no agreement to test")
     ranks = rankdata(array, axis=1)
     if np.ptp(ranks) == 0:
-        return Friedman(n, k, 0.0, 1.0, 0.0, "every listener rated all stimuli alike")
+        return Friedman(n, k, 0.0, 1.0, 0.0, "all stimuli are rated alike")
     found = friedmanchisquare(*array.T)
     statistic, p_value = float(found.statistic), float(found.pvalue)
     note = "chi-square approximation"
@@ -193,7 +193,7 @@ def _wilcoxon(differences: np.ndarray) -> tuple[float, str]:
     moved = differences[differences != 0]
     n = len(moved)
     if n == 0:
-        return 1.0, "no listener rated them differently"
+        return 1.0, "no two ratings differ"
     # Doubled ranks are whole numbers with ties, too: the distribution of their sum, over all
     # patterns of signs, is built up rank by rank. scipy is exact only without ties.
     ranks = np.rint(2 * rankdata(np.abs(moved))).astype(int)
@@ -208,5 +208,5 @@ def _wilcoxon(differences: np.ndarray) -> tuple[float, str]:
     note = ""
     if n < 6:
         least = 2 / 2**n
-        note = f"{n} of {len(differences)} rated them differently: p cannot be below {least:.2g}"
+        note = f"{n} of {len(differences)} differ: p cannot be below {least:.2g}"
     return float(min(1.0, 2 * tail)), note
