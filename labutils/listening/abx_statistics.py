@@ -85,12 +85,8 @@ def _needed(trials: np.ndarray, level: float) -> np.ndarray:
     """`right_needed` of many; trials + 1 where none is enough."""
     from scipy.stats import binom
 
-    level *= 1 - 1e-12  # a tail that is just `level` is not below it, whatever rounding says
-    needed = binom.isf(level, trials, CHANCE).astype(int) + 1
-    for step in (1, -1):  # isf may be one beside, where a tail is just the level
-        enough = binom.sf(needed - 1, trials, CHANCE) < level
-        fewer = binom.sf(needed - 2, trials, CHANCE) < level
-        needed = needed + (~enough if step == 1 else -(enough & fewer).astype(int))
+    # A tail that is just `level` is not below it, whatever rounding says.
+    needed = binom.isf(level * (1 - 1e-12), trials, CHANCE).astype(int) + 1
     return np.minimum(needed, trials + 1)
 
 
