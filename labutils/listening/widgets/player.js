@@ -4,8 +4,8 @@
 // Time constant of the crossfade in seconds: 95 % of the way in 6 ms, 99 % in 9 ms. All gains follow
 // the same exponential, so their sum stays 1 even where one switch interrupts another: never louder.
 export const FADE = 0.002;
-// What is heard of a fade after this many seconds: -87 dB.
-const SILENT_AFTER = 10 * FADE;
+// What is left of a fade after this many seconds: -130 dB.
+const SILENT_AFTER = 15 * FADE;
 
 export class Player {
   // `context`: an AudioContext, best at the sounds' sample rate, so that only its own output
@@ -69,7 +69,6 @@ export class Player {
 
   play(position = this.paused) {
     this.stop();
-    this.context.resume?.();
     const [start, end] = this.region;
     const from = position >= start && position < end - 0.01 ? position : start;
     const at = this.context.currentTime;
@@ -90,6 +89,7 @@ export class Player {
       this.onchange();
     };
     this.playing = playing;
+    this.context.resume?.().catch(() => {}); // a browser may hold the sound until a click
     this.onchange();
   }
 
