@@ -178,7 +178,10 @@ def test_both_tests_by_keyboard_over_a_reload_and_a_restart(
     mushra.root.get_by_role("button", name="Begin the test").click()
     answer_mushra(mushra, 1, 2)
     mushra.wait("1 answer is stored.")
-    # a, b and x are commands of JupyterLab: not here. Saving is one, here too.
+    # a, b, x and "d, d" are commands of JupyterLab, which insert, cut and delete cells: not here.
+    # Saving is one, here too.
+    mushra.press("d", "d")
+    page.wait_for_timeout(300)
     assert page.locator(".jp-Cell").count() == cells
     mushra.press("Control+s")
     page.wait_for_function("() => !jupyterapp.shell.currentWidget.context.model.dirty")
