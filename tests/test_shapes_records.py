@@ -174,6 +174,16 @@ def test_batches_of_unequal_sentences_and_their_sound(processor):
     assert Maker.built[0].profiles == experiments.BATCHED
 
 
+def test_memory_of_a_gpu_is_what_it_lost_meanwhile(monkeypatch):
+    model, held = tiny("hifigan-v1"), iter([5_000_000, 12_000_000])
+    monkeypatch.setattr(trials.benchmark, "device_bytes", lambda device: next(held))
+    mels = trials.mels_of(model.config, [8, 12])
+    with TorchRunner(model) as runner:
+        row = trials.request_row(runner, mels, device="cuda:0", passes=2)
+    assert row["memory (MB)"] == pytest.approx(7.0) and row["requests"] == 2
+    assert 0 < row["median (ms)"] <= row["p95 (ms)"] <= row["slowest (ms)"]
+
+
 def test_profiles_cover_the_range_that_is_measured():
     for profiles in (experiments.WIDE, experiments.NARROW):
         held = [f for f in experiments.FRAMES if any(p.holds(1, f) for p in profiles)]

@@ -23,6 +23,7 @@ __all__ = [
     "latency",
     "mean_ms",
     "recorded_points",
+    "recorded_source",
     "score",
 ]
 
@@ -71,6 +72,15 @@ def recorded_points() -> dict[str, list[tuple[int, float]]]:
     return points
 
 
+def recorded_source() -> str:
+    """Where `recorded_points` come from, for a caption."""
+    launches = _newest("03-launches") or _newest("03-batching")
+    if launches is None:
+        return "there is no record 03-launches yet"
+    where = provenance.describe(launches["provenance"], needs=("cuda",))
+    return f"PyTorch FP16 as CUDA graphs, recorded on {where}"
+
+
 def latency() -> Latency:
     """The best recorded line there is: a TensorRT engine's, else PyTorch's of notebook 03.
 
@@ -83,16 +93,14 @@ def latency() -> Latency:
     found = {r["frames"]: r["median_ms"] for r in rows if _is_line(r)}
     if len(found) >= 3:
         return _line(found.items(), f"one wide TensorRT engine as CUDA graphs, {engine.caption}")
-    launches = _newest("03-launches")
-    if launches is None:
+    if _newest("03-launches") is None:
         raise records.RecordError("no latencies over length: record 07-lengths or 03-launches")
     points = dict(recorded_points()["one sentence"])
     longest = max(points)
     # From the batches only what lies beyond the longest sentence.
     more = recorded_points().get("2 s, batches of 1 to 32", [])
     points |= {frames: ms for frames, ms in more if frames > longest}
-    where = provenance.describe(launches["provenance"], needs=("cuda",))
-    return _line(points.items(), f"PyTorch FP16 as CUDA graphs, recorded on {where}")
+    return _line(points.items(), recorded_source())
 
 
 def _is_line(row: Mapping[str, Any]) -> bool:

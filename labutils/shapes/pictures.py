@@ -31,11 +31,13 @@ def latency_picture(
     steps: Sequence[str] = (),
     points: Sequence[str] = (),
     marks: Mapping[str, float] | None = None,
+    log: bool = False,
 ) -> Picture:
     """Milliseconds over frames for each {label: [(frames, ms), ...]}, frames on a log scale.
 
-    Lines in `steps` are staircases (buckets), those in `points` have no line; `marks` {label:
-    frames} gives a line's own tuned length a dot on it.
+    With `log` milliseconds, too: then a proportion is a straight line. Lines in `steps` are
+    staircases (buckets), those in `points` have no line; `marks` {label: frames} gives a line's own
+    tuned length a large dot on it.
     """
     words = []
     with house_style():
@@ -52,9 +54,13 @@ def latency_picture(
                 ax.plot([marks[label]], [height], "o", markersize=13, color=colour, alpha=0.35)
             words.append(f"{label}: {y[0]:.3g} ms at {x[0]:.0f}, {y[-1]:.3g} ms at {x[-1]:.0f}")
         ax.set_xscale("log", base=2)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set(xlabel=xlabel, ylabel="ms")
-        ax.set_ylim(bottom=0)
+        if log:
+            ax.set_yscale("log", base=2)
+        else:
+            ax.set_ylim(bottom=0)
+        for axis in (ax.xaxis, *([ax.yaxis] if log else [])):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
         ax.set_title(title)
         if len(lines) > 1:
             ax.legend()

@@ -60,25 +60,25 @@ def serve(
             f"batches of {size}, a window of {window_ms} ms, alike {alike}, {len(times)} arrivals "
             f"of {len(frames)} sentences: expected 1 or more, 0 or more, 1 or more, as many of both"
         )
-    order = [int(i) for i in np.argsort(times, kind="stable")]
-    waited, batches = np.zeros(len(times)), []
-    free = busy = 0.0
-    while order:
-        oldest = order[0]
-        mates = order
+    order = np.argsort(times, kind="stable")
+    times, frames = times[order], frames[order]
+    waited, batches, free, busy = np.zeros(len(times)), [], 0.0, 0.0
+    there = np.ones(len(times), dtype=bool)  # not served yet
+    while there.any():
+        oldest = int(there.argmax())
+        fits = there
         if alike is not None:
             ratios = frames / frames[oldest]
-            mates = [i for i in order if 1 / alike <= ratios[i] <= alike]
-        mates = mates[:size]
+            fits = there & (ratios <= alike) & (ratios * alike >= 1)
+        mates = oldest + np.flatnonzero(fits[oldest:])[:size]
         deadline = times[oldest] + window_ms
         if len(mates) == size:
             deadline = min(deadline, times[mates[-1]])
         begin = max(free, deadline)
-        chosen = [i for i in mates if times[i] <= begin]
+        chosen = mates[times[mates] <= begin]
         took = ms(int(len(chosen) * frames[chosen].max()))
         free, busy = begin + took, busy + took
-        waited[chosen] = free - times[chosen]
-        batches.append(tuple(chosen))
-        gone = set(chosen)
-        order = [i for i in order if i not in gone]
-    return Served(waited, tuple(batches), float(busy / (free - times.min())))
+        waited[order[chosen]] = free - times[chosen]
+        there[chosen] = False
+        batches.append(tuple(int(i) for i in order[chosen]))
+    return Served(waited, tuple(batches), float(busy / (free - times[0])))
