@@ -90,8 +90,12 @@ class Listener:
     def hear(self, key):
         """Press a key; which of the tones is heard then."""
         self.press(key)
-        self.page.wait_for_timeout(300)
-        frequency = self.heard()
+        frequency = None
+        for _ in range(20):
+            self.page.wait_for_timeout(200)
+            before, frequency = frequency, self.heard()
+            if frequency and frequency == before:  # on a busy machine sound may come late
+                break
         return min(TONES.values(), key=lambda tone: abs(tone - frequency)) if frequency else 0
 
     def is_blind(self):
@@ -151,9 +155,7 @@ def restart_kernel(lab):
     lab.page.get_by_role("button", name="Confirm Kernel Restart").click()
 
 
-def test_both_tests_by_keyboard_over_a_reload_and_a_restart(
-    open_in_lab, lab_server, tmp_path, record_property
-):
+def test_both_tests_by_keyboard_over_a_reload_and_a_restart(open_in_lab, lab_server, tmp_path):
     lab = open_in_lab(stand_in(tmp_path))
     page = lab.page
     page.evaluate(TAP)
@@ -215,8 +217,8 @@ def test_both_tests_by_keyboard_over_a_reload_and_a_restart(
         assert line["choice"] == trial.right
         assert line["plays"] == {"A": 1, "B": 1, "X": 1} and line["switches"] == 2
         assert line["seconds"] > sum(line["listened"].values()) > 0.6
-    record_property("switch_ms", stored.answers()[-1]["switch_ms"])
-    assert stored.answers()[-1]["switch_ms"] > 0
+    print("switching took, in ms:", [line["switch_ms"] for line in stored.answers()])  # pytest -rP
+    assert all(line["switch_ms"] > 0 for line in stored.answers())
     stored = listening.read(answers / "mushra--you.jsonl")
     for line, trial in zip(stored.answers(), stored.design.trials, strict=True):
         assert line["ratings"] == [RATINGS[name] for name in trial.order]

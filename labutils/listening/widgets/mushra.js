@@ -131,7 +131,10 @@ class MushraPanel extends Panel {
   open() {
     const unheard = this.labels.filter((label) => !this.heard.has(label));
     const unrated = this.labels.slice(1).filter((label) => !this.scores.has(label));
-    if (unheard.length) return { text: `Listen to ${unheard.join(", ")} first.` };
+    if (unheard.length) {
+      const names = unheard.map((label) => (label === "Reference" ? "the reference" : label));
+      return { text: `Listen to ${names.join(", ")} first.` };
+    }
     return { text: unrated.length ? `Rate ${unrated.join(", ")}.` : "" };
   }
 

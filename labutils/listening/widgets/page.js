@@ -44,8 +44,8 @@ export class Kernel {
       this.timer = setTimeout(() => {
         const again = h("button", { class: "lt-plain", onclick: () => this.send(message) }, "Ask again");
         this.status.say(
-          "No answer from the kernel. If it was restarted, or this is a saved page, run this cell "
-          + "(again): the test goes on after the last answer that was stored.", "problem", again);
+          "No answer from the kernel. Run this cell again in JupyterLab: the test goes on after "
+          + "the last answer that was stored.", "problem", again);
       }, 12000);
     }, 2500);
   }
