@@ -47,8 +47,12 @@ def quantize_weight(fn) -> CheckResult:
     def rounds(fn):
         weight = np.array([[[127.0, 2.6, -2.6, 0.4]]], np.float32)
         values, _ = pair(fn, weight)
-        expect_close(values, [[[127, 3, -3, 0]]], "127, 2.6, -2.6, 0.4 with a scale of 1",
-                     hint="the nearest whole number; a plain conversion cuts towards zero")  # fmt: skip
+        expect_close(
+            values,
+            [[[127, 3, -3, 0]]],
+            "127, 2.6, -2.6, 0.4 with a scale of 1",
+            hint="the nearest whole number; a plain conversion cuts towards zero",
+        )
 
     def zeros(fn):
         weight = np.zeros((2, 1, 3), np.float32)
@@ -75,9 +79,7 @@ def quantize_weight(fn) -> CheckResult:
             "makes half a step at most",
         )
 
-    return check(
-        fn, simple, rounds, zeros, close, passed="each channel uses all of its 255 steps"
-    )
+    return check(fn, simple, rounds, zeros, close, passed="each channel uses all of its 255 steps")
 
 
 def stay_float(fn) -> CheckResult:
@@ -151,8 +153,10 @@ def combined_snr(fn) -> CheckResult:
         expect_close(got, 30 - 10 * math.log10(2), "two noises at 30 dB each", rtol=1e-6)
 
     def loudest(fn):
-        expect_close(fn([12.0, 50.0, 50.0]), 11.99452, "noises at 12, 50 and 50 dB", rtol=1e-5,
-                     hint="the loudest decides")  # fmt: skip
+        three = -10 * math.log10(10**-1.2 + 2e-5)
+        expect_close(
+            fn([12.0, 50.0, 50.0]), three, "noises at 12, 50 and 50 dB", hint="the loudest decides"
+        )
         expect_close(fn([-3.0]), -3.0, "one noise at -3 dB", rtol=1e-6)
 
     def many(fn):

@@ -22,7 +22,7 @@ from labutils.quantization import experiments
 from labutils.quantization.calibration import calibrate, segments
 from labutils.quantization.layers import layers_of, network_costs
 from labutils.quantization.mixed import choose, combined_snr
-from labutils.quantization.static import default_exclusions, quantize
+from labutils.quantization.static import default_exclusions, placement, quantize
 from labutils.records import Noted
 from labutils.runners import TensorRTRunner
 from labutils.trt import BuildOptions, Profile, inspect, load_engine, versions
@@ -73,7 +73,7 @@ def int8_engines(vocoder: str = "hifigan-small", level: int = 3) -> Iterator[Not
                 if left < 20:
                     raise RuntimeError("not measured: time")
                 onnx = maker(given.graphs / f"{number}.onnx")
-                row["int8_layers"] = sum(r["weight"] for r in _placement(onnx))
+                row["int8_layers"] = sum(r["weight"] for r in placement(onnx))
                 built = make.build(onnx, _options(mel, level, int8, given.timing_cache),
                                    seconds=left + 45)  # fmt: skip
                 row |= _measured(model, built, mel, reference)
@@ -132,12 +132,6 @@ def variants_of(vocoder: str, model: nn.Module, path: Path) -> dict[str, tuple[M
 
 def _kind(layers: Any, name: str) -> str:
     return next(layer.kind for layer in layers if layer.name == name)
-
-
-def _placement(onnx: Path) -> list[dict[str, Any]]:
-    from labutils.quantization.static import placement
-
-    return placement(onnx)
 
 
 def _measured(model: nn.Module, built: Built, mel: np.ndarray, reference: np.ndarray) -> dict:

@@ -51,8 +51,8 @@ def sensitivity_picture(
             ax.plot(x, row.score, "o", color=COLOURS[place], markersize=4.5, label=label)
         _parts(ax, [known[row.name].group for row in order])
         if budget is not None:
-            ax.axhline(budget, color="#444444", linestyle="--", linewidth=1)
-            ax.text(len(order) - 0.4, budget, f"{budget:g} dB", ha="right", va="bottom", fontsize=9)
+            line = {"color": "#444444", "linestyle": "--", "linewidth": 1}
+            ax.axhline(budget, label=f"budget, {budget:g} dB", **line)
         ax.set(xlim=(-0.8, len(order) - 0.2), ylim=(min(0.0, float(scores.min()) - 3), top))
         ax.set_ylabel("SNR with this layer in INT8 (dB)")
         ax.legend(loc="lower right")
@@ -71,7 +71,7 @@ def _parts(ax: Any, groups: Sequence[str]) -> None:
             ax.axvspan(start - 0.5, end - 0.5, color="#F1F1F1", zorder=0)
     ax.set_xticks(
         [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)],
-        [groups[start] for start in starts], rotation=60, ha="right", fontsize=8,
+        [groups[start] for start in starts], rotation=90, fontsize=8,
     )  # fmt: skip
     ax.set_xticks([], minor=True)
     ax.tick_params(axis="x", length=0)
@@ -139,7 +139,7 @@ def _label_places(points: Sequence[tuple[float, float]]) -> list[float]:
     scaled = (values - values.min(axis=0)) / size * (_WIDTH * 72 * 0.6, 4.4 * 72 * 0.75)
     places: list[float] = []
     for i, (x, y) in enumerate(scaled):
-        offset = 0.0
+        offset = 9.0
         for j in range(i):
             near = abs(scaled[j][0] - x) < 130
             while near and abs(scaled[j][1] + places[j] - y - offset) < 12:
