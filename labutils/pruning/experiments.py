@@ -7,10 +7,11 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from labutils import costs, records, vocoders
+from labutils import costs, evaluation, records, vocoders
 from labutils.pruning import channels, judging, recovery, semi_structured, unstructured
 from labutils.pruning.groups import groups
 
@@ -43,10 +44,19 @@ def every_vocoder() -> Iterator[list[dict[str, Any]]]:
             work = costs.totals(costs.count(pruned, 100))["macs"]
             row = {"vocoder": name, "way": way, **judging.scores(pruned)}
             row |= {"zeros": unstructured.sparsity(pruned), "share_of_work": work / whole}
+            row["level_db"] = _level_db(pruned)
             row["parameters"] = sum(p.numel() for p in pruned.parameters())
             rows.append(row)
             log.info("%s", row)
         yield rows
+
+
+def _level_db(model: nn.Module) -> float:
+    """Level of the copy of a clip against the recording, without what lies at 0 Hz."""
+    clip = judging.held_out(1)[0]
+    samples = clip.load()[: 2 * clip.sample_rate]
+    recording, copied = evaluation.copy_synthesis(model, samples, clip.sample_rate)
+    return float(20 * np.log10((copied.std() + 1e-9) / recording.std()))
 
 
 @records.experiment(

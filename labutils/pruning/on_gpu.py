@@ -83,6 +83,9 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
                 row |= {"torch_error": taken["error"]} if "error" in taken else {}
                 made = _engine(pruned, AS_IT_IS, mel, False, given, f"speed-{len(rows)}")
                 row["tensorrt_ms"] = made["median_ms"]
+                for name in ("torch", "tensorrt"):
+                    before, now = rows[0].get(f"{name}_ms"), row.get(f"{name}_ms")
+                    row[f"{name}: times faster"] = before / now if before and now else None
                 row |= {key: made[key] for key in ("engine_mb", "build_seconds", "snr_db")}
             log.info("%s", row)
             yield Noted(

@@ -11,7 +11,13 @@ from torch import Tensor
 from labutils.pruning.semi_structured import mask_2_4
 from labutils.show.figures import COLOURS, Picture, house_style
 
-__all__ = ["curves_picture", "pattern_picture", "residual_picture", "sensitivity_picture"]
+__all__ = [
+    "curves_picture",
+    "pattern_picture",
+    "residual_picture",
+    "sensitivity_picture",
+    "verdict_picture",
+]
 
 _LIGHT = "#E4E4E4"
 
@@ -153,3 +159,37 @@ def curves_picture(
         ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=9)
     ends = ", ".join(f"{name} {rows[-1][score]:.2f}" for name, rows in curves.items())
     return Picture(figure, f"Distance over training steps; before pruning {dense:.2f}; end: {ends}")
+
+
+def verdict_picture(rows: Sequence[Mapping[str, Any]], bounds: Mapping[str, float]) -> Picture:
+    """A panel for each vocoder: the distance of each way to prune it, and the bound of its gate.
+
+    Rows have "vocoder", "way", "work (%)", "log mel" and "gate" ("passes" or "fails").
+    """
+    from matplotlib.figure import Figure
+
+    with house_style():
+        figure = Figure(figsize=(9.0, 6.0), layout="constrained")
+        grid = figure.subplots(2, 2, sharey=True).flat
+        for ax, (name, bound) in zip(grid, bounds.items(), strict=True):
+            mine = [row for row in rows if row["vocoder"] == name]
+            values = [row["log mel"] for row in mine]
+            colours = [COLOURS[2] if row["gate"] == "passes" else COLOURS[1] for row in mine]
+            ax.barh(range(len(mine)), values, color=colours, height=0.7)
+            for i, row in enumerate(mine):
+                ax.annotate(
+                    f"work {row['work (%)']:.0f}%", (values[i], i), xytext=(3, 0),
+                    textcoords="offset points", va="center", fontsize=8,
+                )  # fmt: skip
+            ax.axvline(bound, color="#222222", linestyle="--", linewidth=1.2)
+            ax.set_yticks(range(len(mine)), [row["way"] for row in mine], fontsize=9)
+            ax.set(xlim=(0, 1.25 * max(values)), xlabel="log mel distance")
+            ax.set_title(name)
+            ax.grid(False, axis="y")
+        ax.invert_yaxis()
+    passed = sum(row["gate"] == "passes" for row in rows)
+    return Picture(
+        figure,
+        f"Distances of {len(rows)} networks in {len(bounds)} panels with the bound of the gate; "
+        f"{passed} pass",
+    )
