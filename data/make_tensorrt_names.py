@@ -59,6 +59,12 @@ CLAIMS = (
         "a profile with several batch sizes, and a server that gathers requests",
     ),
     (
+        "config.max_dynamic_batch_size = 16",
+        "IBuilderConfig.max_dynamic_batch_size Builder.max_dynamic_batch_size "
+        "ICudaEngine.max_dynamic_batch_size",
+        "the largest batch of a profile, and a server that gathers requests",
+    ),
+    (
         "engine.quantization(...)",
         "ICudaEngine.quantization Builder.quantization",
         "Q/DQ nodes in the ONNX graph, before the build",

@@ -33,7 +33,7 @@ def rows():
 
 def test_the_table_says_what_the_bindings_have():
     found = rows()
-    assert len(found) == len(names.table()) == 27
+    assert len(found) == len(names.table()) == 28
     batch = found["builder.max_batch_size = 8"]
     assert [batch[v] for v in ("8.6", "10", "11")] == ["yes", "no", "no"]
     shape = found["engine.get_binding_shape(1).volume()"]
@@ -47,7 +47,7 @@ def test_the_table_says_what_the_bindings_have():
 
 def test_the_table_is_readable_as_html_and_as_text():
     html = names.table()._repr_html_()
-    assert html.count("<tr>") == 28 and "8.6.1, 10.16.1, 11.0.0, 11.4.0" in html
+    assert html.count("<tr>") == 29 and "8.6.1, 10.16.1, 11.0.0, 11.4.0" in html
     assert ">builder.max_batch_size = 8</code>" in html and ">partly<" in html
     assert "DeviceType.GPU" in repr(names.table())
 

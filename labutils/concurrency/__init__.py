@@ -7,10 +7,11 @@ and `hunt` work with every runner, on the processor, too.
 """
 
 from labutils.concurrency.choosing import context_bytes, gain, knee, room
+from labutils.concurrency.earlier import earlier
 from labutils.concurrency.failing import FailingRunner
 from labutils.concurrency.load import Load, in_turn, threads
 from labutils.concurrency.memory import Ledger, gpu_ledger, hunt
-from labutils.concurrency.pictures import memory_picture, throughput_picture
+from labutils.concurrency.pictures import memory_picture, room_picture, throughput_picture
 from labutils.concurrency.pool import PoolError, RunnerPool
 from labutils.concurrency.process import ProcessRunner
 
@@ -22,6 +23,7 @@ __all__ = [
     "ProcessRunner",
     "RunnerPool",
     "context_bytes",
+    "earlier",
     "gain",
     "gpu_ledger",
     "hunt",
@@ -29,6 +31,7 @@ __all__ = [
     "knee",
     "memory_picture",
     "room",
+    "room_picture",
     "threads",
     "throughput_picture",
 ]

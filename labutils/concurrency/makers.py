@@ -11,7 +11,7 @@ from typing import Any
 
 from labutils import runners, vocoders
 from labutils.concurrency.failing import FailingRunner
-from labutils.concurrency.streams import capture_beside
+from labutils.concurrency.streams import capture_beside, quiet
 from labutils.runners import Runner
 
 __all__ = ["failing", "onnx_runner", "tensorrt_runner", "torch_runner"]
@@ -35,9 +35,10 @@ def torch_runner(
         torch.set_num_threads(threads)
     shipped = vocoder in vocoders.shipped()
     model = vocoders.load(vocoder) if shipped else vocoders.create(vocoder)
-    if graph:
-        return runners.GraphRunner(model, device=device, dtype=dtype, capture=capture_beside)
-    return runners.TorchRunner(model, device=device, dtype=dtype)
+    with quiet(device):
+        if graph:
+            return runners.GraphRunner(model, device=device, dtype=dtype, capture=capture_beside)
+        return runners.TorchRunner(model, device=device, dtype=dtype)
 
 
 def onnx_runner(path: Path, *, threads: int | None = 1) -> Runner:
@@ -50,9 +51,10 @@ def tensorrt_runner(
 ) -> Runner:
     """An engine of a vocoder, loaded on a GPU."""
     config = vocoders.preset(vocoder)
-    return runners.TensorRTRunner(
-        plan, config, device=device, graph=graph, max_graphs=max_graphs, capture=capture_beside
-    )
+    with quiet(device):
+        return runners.TensorRTRunner(
+            plan, config, device=device, graph=graph, max_graphs=max_graphs, capture=capture_beside
+        )
 
 
 def failing(make: Callable[[], Runner], **when: Any) -> Runner:

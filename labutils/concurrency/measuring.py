@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from labutils import benchmark
 from labutils.baseline import trials as torch_trials
+from labutils.benchmark.footprint import device_bytes
 from labutils.concurrency import load
 from labutils.concurrency.contexts import call_of, open_contexts
 from labutils.concurrency.pool import RunnerPool
@@ -70,7 +70,7 @@ def _gpu_bytes() -> int:
 
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
-    return benchmark.device_bytes("cuda")
+    return device_bytes("cuda")
 
 
 def batch_rows(

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labutils import benchmark
+from labutils.benchmark.footprint import device_bytes, process_bytes
 from labutils.environment import require
 
-__all__ = ["Ledger", "gpu_ledger", "hunt", "judge", "who_holds"]
+__all__ = ["Ledger", "gpu_ledger", "hunt", "judge", "sessions", "who_holds"]
 
 _MB = 1e6
 Read = Callable[[], float]
@@ -57,7 +58,7 @@ def gpu_ledger(device: str = "cuda") -> Ledger:
         return call
 
     return Ledger({
-        "GPU": settled(lambda: benchmark.device_bytes(device)),
+        "GPU": settled(lambda: device_bytes(device)),
         "torch's tensors": lambda: torch.cuda.memory_allocated(device),
         "with torch's cache": lambda: torch.cuda.memory_reserved(device),
     })  # fmt: skip
@@ -109,6 +110,41 @@ def who_holds(plan: str, vocoder: str, frames: int) -> list[dict[str, Any]]:
     engine.close()
     ledger.note("the engine is closed", -engine.plan_bytes)
     del runtime, kept
+    return ledger.rows
+
+
+def sessions(path: str, frames: int) -> list[dict[str, Any]]:
+    """Two sessions of ONNX Runtime in one process, with its memory after each step; for `isolated`.
+
+    `frames` is the length of the longest mel; a short one has a sixteenth of it.
+    """
+    from pathlib import Path
+
+    from labutils import vocoders
+    from labutils.runners import OnnxRunner
+
+    first = OnnxRunner(path, threads=1)  # what the library itself takes belongs to no step
+    mel = vocoders.speech_like_mel(first.config.mel, frames).numpy()
+    short = mel[:, :, : max(1, frames // 16)]
+    first.close()
+    size = Path(path).stat().st_size
+    ledger = Ledger({"process": process_bytes})
+    first = OnnxRunner(path, threads=1)
+    ledger.note("a session of ONNX Runtime", size)
+    first.infer(short)
+    ledger.note(f"its first inference, {short.shape[2]} frames")
+    first.infer(mel)
+    ledger.note(f"an inference of {frames} frames")
+    first.infer(short)
+    ledger.note(f"{short.shape[2]} frames again")
+    second = OnnxRunner(path, threads=1)
+    ledger.note("a second session", size)
+    second.infer(mel)
+    ledger.note(f"its inference of {frames} frames")
+    second.close()
+    ledger.note("the second one is closed")
+    first.close()
+    ledger.note("the first one is closed")
     return ledger.rows
 
 

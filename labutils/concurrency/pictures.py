@@ -8,7 +8,7 @@ from typing import Any
 from labutils.concurrency.choosing import knee
 from labutils.show.figures import COLOURS, Picture, house_style
 
-__all__ = ["memory_picture", "throughput_picture"]
+__all__ = ["memory_picture", "room_picture", "throughput_picture"]
 
 Row = Mapping[str, Any]
 _STYLES = ("-", "--", "-.", ":", "-")
@@ -48,10 +48,11 @@ def throughput_picture(
                 above.plot(lanes, [row["times_real_time"] for row in line], **look)
                 below.plot(lanes, [row["p95_ms"] for row in line], **look)
             words.append(_mark_knee(above, here, frames))
+            tops = [max(row[key] for row in here) for key in ("times_real_time", "p95_ms")]
+            above.set(title=f"{frames} frames", ylim=(0, 1.15 * tops[0]))
+            below.set(xlabel=across, ylim=(0, 1.1 * tops[1]))
             if ceilings and frames in ceilings:
                 _draw_ceiling(above, ceilings[frames], here)
-            above.set(title=f"{frames} frames", ylim=(0, None))
-            below.set(xlabel=across, ylim=(0, None))
             below.set_xticks(sorted({row["lanes"] for row in here}))
         grid[0, 0].set_ylabel("times real time")
         grid[1, 0].set_ylabel("95 % wait less than (ms)")
@@ -79,6 +80,7 @@ def _draw_ceiling(ax: Any, value: float, rows: Sequence[Row]) -> None:
     """A line where it is near, else words: a far ceiling would press the curves together."""
     top = max(row["times_real_time"] for row in rows)
     if value < 2.5 * top:
+        ax.set_ylim(top=1.15 * max(value, top))
         ax.axhline(value, color="#555555", linewidth=1.0)
         ax.text(0.98, value, "ceiling", va="bottom", ha="right", fontsize=8.5, color="#444444",
                 transform=ax.get_yaxis_transform())  # fmt: skip
@@ -108,4 +110,35 @@ def memory_picture(rows: Sequence[Row], *, title: str = "", whole: str = "GPU (M
         ax.grid(axis="y", visible=False)
         ax.set(xlabel="MB more than before the first step", title=title)
     words = "; ".join(f"{row['step']}: {row['change (MB)']:+.0f} MB" for row in rows)
+    return Picture(figure, f"{title}. {words}")
+
+
+def room_picture(
+    room: Mapping[int, float], *, claim: tuple[float, float] | None = None, title: str = ""
+) -> Picture:
+    """How many times more the GPU could do, against the frames of a call; `claim` is a band."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    frames, times = list(room), list(room.values())
+    with house_style():
+        figure = Figure(figsize=(9.0, 3.2), layout="constrained")
+        ax = figure.subplots()
+        if claim:
+            ax.axhspan(*claim, color=COLOURS[4], alpha=0.25, linewidth=0)
+            words = f" the claim: {claim[0]:g} to {claim[1]:g} times"
+            ax.text(frames[0], (claim[0] * claim[1]) ** 0.5, words, va="center", fontsize=9)
+        ax.axhline(1, color="#555555", linewidth=1)
+        ax.plot(frames, times, marker="o", color=COLOURS[0])
+        for x, y in room.items():
+            ax.annotate(f"{y:.2g}", (x, y), textcoords="offset points", xytext=(4, 6), fontsize=9)
+        ax.set(xscale="log", yscale="log", xlabel="frames in a call", title=title)
+        ax.set(ylabel="times more, at the most", ylim=(0.8, 1.6 * max(times)))
+        ax.set_xticks(frames)
+        ax.set_yticks([1, 2, 5, 10, 20, 50])
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
+        ax.set_ylim(0.8, 1.6 * max(times))
+    words = "; ".join(f"{x} frames: {y:.2g}" for x, y in room.items())
     return Picture(figure, f"{title}. {words}")

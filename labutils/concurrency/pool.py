@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from labutils import tables
-from labutils.concurrency.streams import own_stream
+from labutils.concurrency.streams import own_stream, quiet
 from labutils.runners.base import MelError, Runner, RunnerError
 
 __all__ = ["PoolError", "RunnerPool"]
@@ -48,8 +48,9 @@ class RunnerPool:
     """One runner for each device (or several) behind one queue: who is free takes the next mel.
 
     `makers` gives each worker its name and a function that makes its runner, in the worker's own
-    thread; on a GPU each worker has a stream of its own. `warm_up` are mels that a new runner runs
-    before it takes requests. Use it in a `with` block, or call `close`.
+    thread; on a GPU take those of `labutils.concurrency.makers`, which keep out of each other's
+    way. There each worker has a stream of its own. `warm_up` are mels that a new runner runs before
+    it takes requests. Use the pool in a `with` block, or call `close`.
 
     A mel that the runner refuses (MelError) is its sender's fault: the sender gets the error, the
     worker goes on. After any other exception the worker counts as dead: its runner is closed, the
@@ -120,11 +121,8 @@ class RunnerPool:
     def rows(self) -> list[dict[str, Any]]:
         """A row for each worker: state, requests done, deaths, and what the last death said."""
         with self._changed:
-            return [
-                {"worker": w.name, "state": w.state, "done": w.done, "deaths": w.deaths,
-                 "said": w.said}
-                for w in self._workers
-            ]  # fmt: skip
+            keys = ("state", "done", "deaths", "said")
+            return [{"worker": w.name} | {k: getattr(w, k) for k in keys} for w in self._workers]
 
     def close(self, *, cancel: bool = False, timeout: float = 60.0) -> None:
         """Finish what waits (or cancel it), then let the runners go. Harmless again.
@@ -160,17 +158,11 @@ class RunnerPool:
     def _repr_html_(self) -> str:
         return tables.table(self.rows())
 
-    # In the threads of the workers
-
     def _live(self, worker: _Worker) -> None:
         """All lives of a worker, one runner each."""
         for _ in range(self._restarts + 1):
             try:
-                with worker.make() as runner, own_stream(runner.device):
-                    for mel in self._warm_up:
-                        runner.infer(mel)
-                    self._becomes(worker, "serving")
-                    self._serve(worker, runner)
+                self._one_life(worker, worker.make())
                 self._becomes(worker, "closed")
                 break
             except BaseException as error:  # whatever it was, this runner is not used again
@@ -182,6 +174,18 @@ class RunnerPool:
                 self._becomes(worker, "starting")
         else:
             self._becomes(worker, "gone")
+
+    def _one_life(self, worker: _Worker, runner: Runner) -> None:
+        try:
+            with own_stream(runner.device):
+                with quiet(runner.device):
+                    for mel in self._warm_up:
+                        runner.infer(mel)
+                self._becomes(worker, "serving")
+                self._serve(worker, runner)
+        finally:
+            with quiet(runner.device):
+                runner.close()
 
     def _serve(self, worker: _Worker, runner: Runner) -> None:
         """Take requests until the pool is closed and none waits. Raises what kills the runner."""
@@ -219,19 +223,18 @@ class RunnerPool:
                 self._changed.notify()
             return
         told = PoolError(
-            f"{request.attempts} workers died over this mel of {request.mel.shape}, the last one "
-            f"of: {_words(error)}"
+            f"{request.attempts} worker{'s' if request.attempts > 1 else ''} died over this mel of "
+            f"{request.mel.shape}, the last one of: {_words(error)}"
         )
         request.answer.set_exception(told)
 
     def _becomes(self, worker: _Worker, state: str) -> None:
         with self._changed:
             worker.state = state
-            if not self._left():
-                while self._waiting:
-                    request = self._waiting.popleft()
-                    if request.attempts or request.answer.set_running_or_notify_cancel():
-                        request.answer.set_exception(PoolError(self._why_none()))
+            while self._waiting and not self._left():
+                request = self._waiting.popleft()
+                if request.attempts or request.answer.set_running_or_notify_cancel():
+                    request.answer.set_exception(PoolError(self._why_none()))
             self._changed.notify_all()
 
     def _left(self) -> bool:

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from labutils import benchmark, records, vocoders
+from labutils import records, vocoders
 from labutils.baseline import trials as torch_trials
+from labutils.benchmark.footprint import device_bytes, process_bytes
 from labutils.concurrency import makers, measuring
 from labutils.concurrency.experiments import SOURCES, plan_file
 from labutils.concurrency.memory import hunt
@@ -43,9 +44,9 @@ def leak(vocoder: str = "hifigan-small", runs: int = 1000) -> Iterator[Noted]:
         model = vocoders.load(vocoder)
         mels = [vocoders.speech_like_mel(model.config.mel, n).numpy() for n in (48, 100, 172)]
         readers = {
-            "GPU": lambda: benchmark.device_bytes("cuda"),
+            "GPU": lambda: device_bytes("cuda"),
             "torch's tensors": lambda: torch.cuda.memory_allocated("cuda"),
-            "host": benchmark.process_bytes,
+            "host": process_bytes,
         }
         longer = vocoders.speech_like_mel(model.config.mel, 860).numpy()
         kept: list[Any] = []

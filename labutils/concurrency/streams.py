@@ -12,10 +12,21 @@ from labutils.runners.torch_graph import Captured
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["capture_beside", "own_stream"]
+__all__ = ["capture_beside", "own_stream", "quiet"]
 
-_ONE_CAPTURE = threading.Lock()
+_CAPTURES = threading.RLock()
 _WARM_UP = 3
+
+
+@contextlib.contextmanager
+def quiet(device: str) -> Iterator[None]:
+    """Within the block no other thread captures a CUDA graph, where `device` is a GPU.
+
+    For what waits for the whole GPU, as making and closing a runner do: CUDA forbids that while a
+    graph is captured, and breaks the capture off.
+    """
+    with _CAPTURES if device.startswith("cuda") else contextlib.nullcontext():
+        yield
 
 
 @contextlib.contextmanager
@@ -41,7 +52,7 @@ def capture_beside(forward: Callable[[Tensor], Tensor], mel: Tensor, pool: Any =
     """
     import torch
 
-    with _ONE_CAPTURE, torch.cuda.device(mel.device):
+    with _CAPTURES, torch.cuda.device(mel.device):
         side = torch.cuda.Stream(mel.device)
         side.wait_stream(torch.cuda.current_stream(mel.device))
         with torch.cuda.stream(side):
