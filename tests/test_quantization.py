@@ -267,11 +267,17 @@ def test_the_reader_ends_and_begins_again():
 # Layers, work, sensitivity, choice
 
 
-def test_layers_work_and_groups(case):
-    made = case()
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_layer_has_its_work(case, family):
+    made = case(family)
     work = quantization.network_costs(made.model, made.layers)
     assert sum(work.values()) == pytest.approx(1.0)
     assert set(work) == {layer.name for layer in made.layers}
+    assert min(work.values()) > 0
+
+
+def test_groups_are_parts_of_the_network(case):
+    made = case()
     groups = quantization.groups_of(made.layers)
     assert list(groups)[:2] == ["conv_pre", "ups.0"] and list(groups)[-1] == "conv_post"
     assert sum(map(len, groups.values())) == len(made.layers)
