@@ -159,7 +159,8 @@ def serve(fn) -> CheckResult:
         alive = fn(desk.waiting, desk.answer, runner)
         expect(
             alive is False,
-            f"the runner died over the second mel and must not be used again: expected False, got {alive!r}",
+            "the runner died over the second mel and must not be used again: expected False, got "
+            f"{alive!r}",
         )
         left = [request.number for request in desk.waiting]
         expect(1 not in desk.given, "the runner died at the first attempt of request 1: another "
