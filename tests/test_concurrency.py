@@ -444,6 +444,13 @@ def test_rows_of_runners_and_pools(model, mels):
     assert "no GPU here" in row["error"] and "seconds" not in row
 
 
+def test_the_best_of_several_rounds_counts_row_by_row():
+    rounds = iter([iter(rows_of(10, 30, 20)), iter(rows_of(15, 12, 21))])
+    assert [row["per_second"] for row in measuring.best_of(rounds)] == [15, 30, 21]
+    with pytest.raises(ValueError):
+        measuring.best_of([rows_of(1), rows_of(1, 2)])
+
+
 def test_the_picture_tells_its_knee():
     rows = [
         *rows_of(100, 190, 236, 240),

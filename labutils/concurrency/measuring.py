@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from labutils.concurrency.contexts import call_of, open_contexts
 from labutils.concurrency.pool import RunnerPool
 from labutils.runners.base import Runner
 
-__all__ = ["WAYS", "batch_rows", "context_rows", "pool_row", "runner_rows"]
+__all__ = ["WAYS", "batch_rows", "best_of", "context_rows", "pool_row", "runner_rows"]
 
 WAYS = {  # name: (a CUDA graph each, a host thread each)
     "one thread": (False, False),
@@ -125,6 +125,16 @@ def runner_rows(
         audio_seconds = len(mel) * config.output_length(frames) / config.output_sample_rate
         labels = {"way": way, "frames": frames, "lanes": count, "batch": len(mel)}
         yield taken.row(audio_seconds=audio_seconds, **labels)
+
+
+def best_of(rounds: Iterable[Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Of rounds that measured the same, the row with the highest `per_second` for each place.
+
+    For a machine with other work to do: that can only make a round slower. One round after the
+    other, so that a busy minute does not hit the same row in all of them.
+    """
+    together = zip(*[list(rows) for rows in rounds], strict=True)
+    return [dict(max(same, key=lambda row: row["per_second"])) for same in together]
 
 
 def pool_row(
