@@ -189,6 +189,17 @@ def test_energy_finds_the_channels_that_nobody_hears():
     assert set(range(3, 9)) <= set(by_weights[group.name].tolist())
 
 
+def test_energy_finds_the_channels_that_say_nothing():
+    """Channels that are silent go first, however large the weights that wait for them."""
+    model = tiny("hifigan-v1")
+    with torch.no_grad():
+        model.conv_pre.weight[3:9] = 0.0
+        model.conv_pre.bias[3:9] = 0.0
+        model.ups[0].weight[3:9] *= 50.0
+    values = pruning.energy(model, mel_for(model))["conv_pre"]
+    assert values[3:9].abs().max() == 0 < values[[0, 1, 2, *range(9, 16)]].min()
+
+
 def test_importance_must_fit_the_groups():
     model = tiny("hifigan-v1")
     values = pruning.magnitude(model)

@@ -46,6 +46,7 @@ def pattern_picture(weight: Tensor, *, channels: int = 16, outputs: int = 12) ->
             for edge in range(4, channels, 4):
                 ax.axvline(edge - 0.5, color="#222222", linewidth=1.6)
             ax.set(xlabel="input channel", ylabel="output channel")
+            ax.set(xticks=range(0, channels, 4), yticks=range(0, outputs, 2))
             ax.set_title(title)
             ax.grid(False)
         figure.colorbar(image, ax=figure.axes, label="weight", pad=0.01)
