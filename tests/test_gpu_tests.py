@@ -1,6 +1,7 @@
 """The run of the GPU tests: what becomes of each test stands in its record."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -108,9 +109,11 @@ def test_without_a_gpu_one_line_says_so(monkeypatch, caplog, capsys):
 
 @pytest.mark.parametrize("variables", [[], ["RECORD=there"], ["RECORD=there", "TESTS=-k graph"]])
 def test_make_test_gpu(variables, tmp_path):
+    # Where `make test` runs this, its own flags and variables stay outside.
+    alone = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     done = subprocess.run(
         ["make", "-n", "test-gpu", f"VENV={tmp_path}", *variables],
-        cwd=ROOT, capture_output=True, text=True,
+        cwd=ROOT, capture_output=True, text=True, env=alone,
     )  # fmt: skip
     asked = done.stdout.strip().splitlines()[-1].split()
     expected = [f"{tmp_path}/bin/python", "-m", "labutils.gpu_tests"]

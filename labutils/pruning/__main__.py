@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 from pathlib import Path
 
-from labutils.engines import settings
+from labutils.engines import runs
 from labutils.pruning import experiments, on_gpu
 
 _RUNS = {
@@ -20,27 +19,20 @@ _RUNS = {
 }
 
 
-def main() -> None:
+def main() -> int:
+    """Measure what is named; returns 0, or 1 where something could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m labutils.pruning", description=__doc__)
-    for name, (words, _) in _RUNS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=words)
+    runs.add_records(parser, _RUNS)
     parser.add_argument("--save", type=Path, required=True, help="folder for the records")
     parser.add_argument("--seconds", type=float, help="for each record of a GPU: its budget")
     parser.add_argument("--corpus", type=Path, help="manifest for the recovery on a GPU")
     options = parser.parse_args()
-    wanted = [name for name in _RUNS if getattr(options, name)]
-    if not wanted:
-        parser.error("name something to measure: " + ", ".join(f"--{n}" for n in _RUNS))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    logging.getLogger("labutils.pruning").setLevel(logging.INFO)
-    if options.seconds:
-        os.environ[settings.SECONDS] = str(options.seconds)
+    chosen = runs.wanted(parser, options, _RUNS)
+    runs.use(options, "labutils.pruning")
     if options.corpus:
         os.environ[on_gpu.CORPUS] = str(options.corpus.resolve())
-    for name in wanted:
-        done = _RUNS[name][1].measure(save=options.save)
-        logging.getLogger("labutils.pruning").info("%s", done.path)
+    return runs.measure_all([(made, {}) for made in chosen], options.save)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,16 +1,13 @@
 """The command `python -m labutils.quantization`: measure and write the records of notebook 10."""
 
 import argparse
-import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from labutils import records, vocoders
-from labutils.engines import settings
+from labutils import vocoders
+from labutils.engines import runs
 from labutils.quantization import experiments, on_gpu
 
-log = logging.getLogger(__name__)
 _DONE = {
     "sensitivity": (
         "each layer alone in INT8, on the processor (a minute)",
@@ -30,18 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, required=True, help="folder for the records")
     parser.add_argument("--seconds", type=float, default=500.0, help="no engine begins later")
     options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    logging.getLogger("labutils.quantization").setLevel(logging.INFO)
-    os.environ[settings.SECONDS] = str(options.seconds)
-    bad = 0
-    for made, given in _DONE[options.what][1]:
-        try:
-            done = made.measure(vocoder=options.vocoder, **given, save=options.save)
-            log.info("%s", done.path)
-        except records.RecordError as error:
-            log.error("%s", error)
-            bad += 1
-    return 1 if bad else 0
+    runs.use(options, "labutils.quantization")
+    chosen = [
+        (made, {"vocoder": options.vocoder} | given) for made, given in _DONE[options.what][1]
+    ]
+    return runs.measure_all(chosen, options.save)
 
 
 if __name__ == "__main__":

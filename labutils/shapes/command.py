@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from labutils import records, vocoders
-from labutils.engines import settings
+from labutils import vocoders
+from labutils.engines import runs
 from labutils.shapes import experiments
 
 __all__ = ["main"]
@@ -22,8 +18,6 @@ _RECORDS = {
     "batches": ("07-batches: batches of unequal sentences", experiments.batches),
 }
 
-log = logging.getLogger(__name__)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is named; returns 0, or 1 where something could not be measured."""
@@ -31,43 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m labutils.shapes",
         description="Measure TensorRT engines over lengths and batches, on a GPU.",
     )
-    for name, (words, _) in _RECORDS.items():
-        parser.add_argument(f"--{name}", action="store_true", help=words)
+    runs.add_records(parser, _RECORDS)
     parser.add_argument("--vocoder", choices=sorted(vocoders.PRESETS), default="hifigan-v1")
     parser.add_argument("--level", type=int, default=1, help="of the builder, 0 to 5")
-    parser.add_argument("--save", type=Path, required=True, help="folder for the records")
-    parser.add_argument(
-        "--seconds", type=float, default=500.0, help="for each record: nothing begins later"
-    )
-    parser.add_argument("--cache", type=Path, help="folder that keeps engines for the next run")
-    parser.add_argument("--timing-cache", type=Path, help="file of TensorRT's kernel timings")
+    runs.add_options(parser, seconds=500.0)
     options = parser.parse_args(arguments)
-    wanted = [name for name in _RECORDS if getattr(options, name)]
-    if not wanted:
-        parser.error("name something to measure: " + ", ".join(f"--{name}" for name in _RECORDS))
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
-    logging.getLogger("labutils.shapes").setLevel(logging.INFO)
-    os.environ[settings.SECONDS] = str(options.seconds)
-    for variable, path in (
-        (settings.CACHE, options.cache),
-        (settings.TIMING_CACHE, options.timing_cache),
-    ):
-        if path is not None:
-            os.environ[variable] = str(path.resolve())
+    chosen = runs.wanted(parser, options, _RECORDS)
+    runs.use(options, "labutils.shapes")
     given = {"vocoder": options.vocoder, "level": options.level}
-    failed = [name for name in wanted if not _measure(_RECORDS[name][1], given, options.save)]
-    return 1 if failed else 0
-
-
-def _measure(made: records.Experiment, given: dict[str, Any], folder: Path) -> bool:
-    """Whether a record was written with at least one figure."""
-    try:
-        done = made.measure(**given, save=folder)
-    except records.RecordError as error:
-        log.error("%s", error)
-        return False
-    except Exception:  # the next record may still be made
-        log.exception("%s broke off", made.name)
-        return False
-    log.info("%s", done.path)
-    return any("error" not in row for row in done["rows"])
+    return runs.measure_all([(made, given) for made in chosen], options.save)
