@@ -14,6 +14,7 @@ PIP := $(PY) -m pip --disable-pip-version-check
 # The stamp's name holds the checkout's place: an environment in a folder that was moved is installed again.
 STAMP := $(VENV)/.installed-$(word 1,$(shell printf '%s' '$(CURDIR)' | cksum))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+FIRST_PITCH := import numpy; from labutils.metrics import f0; f0(numpy.sin(numpy.arange(16000) / 20), 16000)
 # JupyterLab refuses to run as root, which is the usual user in a container, unless it is told to.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -64,5 +65,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Trying the optional measure PESQ, which has to be compiled"
 	@$(PIP) install -q -c constraints.txt -e ".[pesq]" > $(VENV)/pesq.log 2>&1 \
 	    || echo "PESQ was left out: it needs a C compiler and Python's headers ($(VENV)/pesq.log). All else works without it."
+# Two processes that compile them side by side can mix their caches up, and a kernel then dies.
+	@echo "Compiling librosa's pitch functions, once and before any notebook does"
+	@$(PY) -c '$(FIRST_PITCH)'
 	@rm -f $(VENV)/.installed-*
 	@touch $@
