@@ -12,6 +12,7 @@ from labutils.onnx_export.exporters import EXPORTERS
 from labutils.onnx_export.files import OnnxError
 from labutils.onnx_export.half import first_layers, last_layers, to_fp16
 from labutils.onnx_export.readiness import VERSIONS, Readiness, tensorrt_ready
+from labutils.onnx_export.rounding import keep_sums
 from labutils.onnx_export.writing import ExportReport, export
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "evaluate",
     "export",
     "first_layers",
+    "keep_sums",
     "last_layers",
     "parity",
     "tensorrt_ready",

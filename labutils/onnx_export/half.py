@@ -3,14 +3,14 @@
 import fnmatch
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from labutils.environment import require
-from labutils.onnx_export import files, mend
+from labutils.onnx_export import files, mend, rounding
 from labutils.onnx_export.files import OnnxError
 
 __all__ = ["first_layers", "last_layers", "to_fp16"]
@@ -53,13 +53,15 @@ def to_fp16(
     *,
     exclude: Sequence[str] | None = None,
     keep_io: bool = True,
+    keep_sums: bool = True,
 ) -> Path:
     """Write a copy of a file whose weights and activations are FP16; returns `out`.
 
     `exclude` names what stays FP32: types ("Sin"), node names ("conv_post/Conv") or patterns
     ("resblocks.0.*"). By default `first_layers` and `last_layers`, which cost next to nothing; with
     () nothing stays. `keep_io` keeps mel and audio FP32: a log mel rounded to FP16 is the largest
-    single error in most vocoders (notebook 04).
+    single error in most vocoders (notebook 04). `keep_sums` rounds the taps of depthwise filters so
+    that they add up to what they did: BigVGAN gains 7 dB and more (`rounding`).
 
     onnxruntime converts. What it leaves is mended: casts to FP16 and back between two FP32 nodes,
     which would round the audio itself; weights that an FP32 node shares with others; equal casts
@@ -77,12 +79,14 @@ def to_fp16(
     kept = _matching(model, patterns)
     _separate_weights(model, kept)
     _check_range(model, kept, name)
+    filters = dict(rounding.fixed_filters(model)) if keep_sums else {}
     model = converter.convert_float_to_float16(
         model,
         keep_io_types=keep_io,
         op_block_list=converter.DEFAULT_OP_BLOCK_LIST,
         node_block_list=sorted(kept),
     )
+    _set_halves(model, filters)
     _mend_casts(model)
     mend.clean(model)
     mend.sort_nodes(model)
@@ -135,6 +139,14 @@ def _check_range(model: Any, kept: set[str], file: str) -> None:
                 f"{file}: {tensor.name} holds {values.max():.3g}, FP16 ends at {_LARGEST:.0f}: "
                 f"exclude {users[tensor.name]!r}"
             )
+
+
+def _set_halves(model: Any, values: Mapping[str, np.ndarray]) -> None:
+    """Give FP16 weights these values; what stayed FP32 keeps its own. In place."""
+    onnx = require("onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name in values and tensor.data_type == onnx.TensorProto.FLOAT16:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values[tensor.name], tensor.name))
 
 
 def _mend_casts(model: Any) -> None:
