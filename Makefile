@@ -6,6 +6,7 @@ TORCH_INDEX ?=
 NB ?=
 TESTS ?=
 RECORD ?=
+STEPS ?=
 WORKERS ?= 2
 LAB_ARGS ?=
 
@@ -19,12 +20,13 @@ FIRST_PITCH := import numpy; from labutils.metrics import f0; f0(numpy.sin(numpy
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help install lab test test-gpu notebooks book lint
+.PHONY: help install lab test test-gpu records notebooks book lint
 
 help:
 	@echo "make lab         install what is needed into $(VENV), open JupyterLab on the first notebook"
 	@echo "make test        install the same, run every test and every notebook (TESTS=tests/test_mel.py: only these)"
 	@echo "make test-gpu    install the same, run the tests that need an NVIDIA GPU (RECORD=data/records: keep their report)"
+	@echo "make records     measure again what needs an NVIDIA GPU (STEPS=\"--list\": show what there is)"
 	@echo "make notebooks   run every notebook and save it with its outputs (NB=01: only this one)"
 	@echo "make book        run every notebook into HTML pages with sound, in book/ (NB=01: only this one)"
 	@echo "make lint        look for mistakes in the code with ruff"
@@ -45,6 +47,9 @@ test: $(STAMP)
 
 test-gpu: $(STAMP)
 	$(PY) -m labutils.gpu_tests $(if $(RECORD),--save $(RECORD)) $(TESTS)
+
+records: $(STAMP)
+	$(PY) -m labutils.remeasure --save $(or $(RECORD),data/records) $(STEPS)
 
 notebooks: $(STAMP)
 	$(PY) -m labutils.workbook run $(NB)

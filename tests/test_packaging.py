@@ -249,6 +249,9 @@ def test_make_installs_once_and_then_runs(make):
     assert make("test", "TESTS=tests/test_mel.py")[2] == [f"{asked[-1]} tests/test_mel.py"]
     assert make("notebooks", "NB=01")[2] == ["-m labutils.workbook run 01"]
     assert make("book")[2] == ["-m labutils.workbook book"]
+    assert make("records")[2] == ["-m labutils.remeasure --save data/records"]
+    asked_for = make("records", "RECORD=there", "STEPS=--missing gates")[2]
+    assert asked_for == ["-m labutils.remeasure --save there --missing gates"]
     (lab,) = make("lab", "LAB_ARGS=--no-browser")[2]
     assert lab.startswith("-m jupyterlab ") and lab.endswith(" --no-browser")
     assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in lab
