@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from labutils.audio.signals import (
     mono,
     resample,
 )
+from labutils.whole_file import whole_file
 
 __all__ = [
     "MANIFEST",
@@ -139,17 +139,8 @@ def save(
                 f"lower it {decibels(peak):.1f} dB or pass limit=True"
             )
         samples = np.clip(samples, -1.0, 1.0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        suffix=path.suffix, prefix=f".{path.stem}.", dir=path.parent
-    )
-    os.close(handle)
-    try:
+    with whole_file(path) as temporary:
         soundfile.write(temporary, samples, sample_rate, subtype=subtype, format=kind)
-        Path(temporary).chmod(0o644)  # mkstemp gives 0600
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
     return path
 
 

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from labutils.listening.design import Design, DesignError, design_from_json, difference
+from labutils.whole_file import whole_file
 
 __all__ = ["AnswerFile", "StoreError", "file_name", "read"]
 
@@ -85,18 +85,9 @@ class AnswerFile:
             return self._write({"note": text, **facts, "at": _now()})
 
     def _begin(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         first = json.dumps({"format": FORMAT, "design": self.design.to_json()}, ensure_ascii=False)
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".answers-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(first.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(self.path, durable=True) as temporary:
+            temporary.write_bytes(first.encode() + b"\n")
 
     def _catch_up(self) -> None:
         """Take in what another kernel or window has added meanwhile."""

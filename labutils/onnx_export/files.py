@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labutils.environment import require
+from labutils.whole_file import whole_file
 
 __all__ = [
     "OnnxError",
@@ -60,13 +61,8 @@ def write(model: Any, path: str | os.PathLike[str]) -> Path:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise OnnxError(f"{path.name}: {str(error).splitlines()[0]}") from None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as temporary:
         onnx.save(model, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from labutils.records import provenance
 from labutils.records.measurement import RecordError
+from labutils.whole_file import whole_file
 
 __all__ = ["FORMAT", "file_stem", "read_record", "same", "write_record"]
 
@@ -71,12 +72,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record to a temporary name beside its own, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write a record; it appears whole or not at all."""
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    try:
+    with whole_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,14 +10,14 @@ import torch
 
 from labutils import vocoders
 from labutils.training.loop import Trainer
+from labutils.whole_file import whole_file
 
 __all__ = ["resume", "save", "start_from"]
 
 
 def save(trainer: Trainer, folder: Path) -> None:
-    """Write ``state.pt`` (all of the run) and ``curve.json`` into ``folder``, each in one move."""
+    """Write ``state.pt`` (all of the run) and ``curve.json``, each whole or not at all."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     config = asdict(trainer.config)
     state = {
         "config": config,
@@ -31,12 +30,10 @@ def save(trainer: Trainer, folder: Path) -> None:
         "random": trainer.random.get_state(),
         "optimisers": [optimiser.state_dict() for optimiser in trainer.optimisers],
     }
-    partial = folder / "state.pt.part"
-    torch.save(state, partial)
-    os.replace(partial, folder / "state.pt")
-    partial = folder / "curve.json.part"
-    partial.write_text(json.dumps({"config": config, "points": trainer.curve}))
-    os.replace(partial, folder / "curve.json")
+    with whole_file(folder / "state.pt") as temporary:
+        torch.save(state, temporary)
+    with whole_file(folder / "curve.json") as temporary:
+        temporary.write_text(json.dumps({"config": config, "points": trainer.curve}))
 
 
 def resume(trainer: Trainer, folder: Path) -> bool:

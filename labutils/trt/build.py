@@ -14,8 +14,8 @@ from labutils.trt import timing_cache, versions
 from labutils.trt.messages import Messages
 from labutils.trt.options import BuildError, BuildOptions
 from labutils.trt.progress import Progress
-from labutils.trt.sealed import write_atomic
 from labutils.trt.source import OnnxSource, read_onnx
+from labutils.whole_file import whole_file
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -40,7 +40,8 @@ class BuiltEngine:
     def save(self, path: str | PathLike[str]) -> Path:
         """Write the plan, which `load_engine` and trtexec read; it appears whole or not at all."""
         path = Path(path)
-        write_atomic(path, self.plan)
+        with whole_file(path, durable=True) as temporary:
+            temporary.write_bytes(self.plan)
         return path
 
     def __repr__(self) -> str:

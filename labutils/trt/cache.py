@@ -18,8 +18,9 @@ from labutils.trt import versions
 from labutils.trt.build import build
 from labutils.trt.locks import locked
 from labutils.trt.options import BuildOptions
-from labutils.trt.sealed import SealError, read_header, seal, unseal, write_atomic
+from labutils.trt.sealed import SealError, read_header, seal, unseal
 from labutils.trt.source import OnnxSource, read_onnx
+from labutils.whole_file import whole_file
 
 __all__ = ["CachedEngine", "EngineCache"]
 
@@ -139,7 +140,8 @@ class EngineCache:
         }
         kept: Path | None = path
         try:
-            write_atomic(path, seal(facts, built.plan))
+            with whole_file(path, durable=True) as temporary:
+                temporary.write_bytes(seal(facts, built.plan))
         except OSError as error:
             _LOG.warning("engine %s was not kept: %s", path.name, error)
             kept = None

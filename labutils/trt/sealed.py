@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SealError", "is_sealed", "read_header", "seal", "unseal", "write_atomic"]
+__all__ = ["SealError", "is_sealed", "read_header", "seal", "unseal"]
 
 _FORMAT = b"LABTRT"  # what a file of this kind begins with, in any version
 _MAGIC = _FORMAT + b"01"
@@ -85,17 +84,3 @@ def _header(data: bytes) -> tuple[dict[str, Any] | None, int]:
     except (ValueError, TypeError, KeyError):
         raise SealError("changed since it was written") from None
     return facts, end
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it: it appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

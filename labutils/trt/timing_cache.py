@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from labutils.trt import versions
 from labutils.trt.locks import locked
-from labutils.trt.sealed import SealError, seal, unseal, write_atomic
+from labutils.trt.sealed import SealError, seal, unseal
+from labutils.whole_file import whole_file
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -49,7 +50,8 @@ def read(path: Path, machine: Mapping[str, Any]) -> bytes:
 
 def write(path: Path, machine: Mapping[str, Any], content: bytes) -> None:
     """Write a timing cache of this machine; the file appears whole or not at all."""
-    write_atomic(path, seal({"kind": "timing cache", "machine": dict(machine)}, content))
+    with whole_file(path, durable=True) as temporary:
+        temporary.write_bytes(seal({"kind": "timing cache", "machine": dict(machine)}, content))
 
 
 class TimingCache:

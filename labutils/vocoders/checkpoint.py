@@ -6,7 +6,6 @@ unpickled.
 
 import copy
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from labutils.vocoders.files import HEADER, CheckpointError, read_file, read_hea
 from labutils.vocoders.presets import PRESETS, preset
 from labutils.vocoders.random_weights import build
 from labutils.vocoders.weight_norm import add_weight_norm, fold_weight_norm
+from labutils.whole_file import whole_file
 
 __all__ = [
     "CheckpointError",
@@ -133,13 +133,8 @@ def save_checkpoint(
                 f"{name} has values that are not finite in {dtype}: nothing was saved"
             )
     header = {"config": json.loads(model.config.to_json()), "metadata": dict(metadata or {})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with whole_file(path) as temporary:
         save_file(tensors, temporary, metadata={HEADER: json.dumps(header)})
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

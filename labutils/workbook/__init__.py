@@ -10,9 +10,7 @@ from __future__ import annotations
 import argparse
 import html
 import logging
-import os
 import re
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from nbformat import NotebookNode
 
 from labutils import ROOT
 from labutils.records.hashing import fingerprint_text
+from labutils.whole_file import whole_file
 from labutils.workbook.embedded_sound import holds_sound, strip_sound
 from labutils.workbook.sources import cells_hash, module_file, used_modules
 
@@ -220,13 +219,5 @@ def _title(notebook: NotebookNode) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write beside the target, then put it in place: a run that breaks off leaves the old file."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
