@@ -16,7 +16,6 @@ from labutils.concurrency import (
     ProcessRunner,
     RunnerPool,
     command,
-    context_bytes,
     experiments,
     gain,
     hunt,
@@ -331,14 +330,6 @@ def test_the_knee_is_the_fewest_lanes_near_the_best():
 
 def test_room_is_what_a_batch_that_fills_the_gpu_gains():
     assert room(2.0, 32.0, 32) == pytest.approx(2.0)
-
-
-def test_memory_of_contexts():
-    sizes = {"weights": 100, "activations": 30, "buffers": 2}
-    assert context_bytes(4, 4, **sizes) == 100 + 4 * 32
-    assert context_bytes(4, 1, **sizes) == 100 + 30 + 8
-    with pytest.raises(ValueError, match="5 of 4"):
-        context_bytes(4, 5, **sizes)
 
 
 # Memory

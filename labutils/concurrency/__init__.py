@@ -6,7 +6,7 @@ measures on a GPU and writes the records of notebook 08. `RunnerPool`, `ProcessR
 and `hunt` work with every runner, on the processor, too.
 """
 
-from labutils.concurrency.choosing import context_bytes, gain, knee, room
+from labutils.concurrency.choosing import gain, knee, room
 from labutils.concurrency.earlier import earlier
 from labutils.concurrency.failing import FailingRunner
 from labutils.concurrency.load import Load, in_turn, threads
@@ -22,7 +22,6 @@ __all__ = [
     "PoolError",
     "ProcessRunner",
     "RunnerPool",
-    "context_bytes",
     "earlier",
     "gain",
     "gpu_ledger",

@@ -1,11 +1,11 @@
-"""How many contexts: where throughput stops rising, and what the GPU's memory allows."""
+"""How many contexts: where throughput stops rising, and how far it can."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["context_bytes", "gain", "knee", "room"]
+__all__ = ["gain", "knee", "room"]
 
 Row = Mapping[str, Any]
 
@@ -34,14 +34,3 @@ def room(alone_ms: float, batch_ms: float, batch: int) -> float:
     """How many times more could get done: the time of one call alone over the time of one item in
     a batch that fills the GPU. Work that runs side by side hardly does better than that batch."""
     return alone_ms * batch / batch_ms
-
-
-def context_bytes(count: int, at_once: int, *, weights: int, activations: int, buffers: int) -> int:
-    """GPU memory of `count` contexts over one engine, of which `at_once` run at the same time.
-
-    The weights are there once. Contexts that never run at once may work in the same activation
-    memory; mel and audio (`buffers`) each has for itself. Raises ValueError for impossible counts.
-    """
-    if not 1 <= at_once <= count:
-        raise ValueError(f"{at_once} of {count} contexts at once")
-    return weights + at_once * activations + count * buffers

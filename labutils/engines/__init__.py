@@ -16,7 +16,6 @@ from labutils.engines.results import (
     picture,
     recorded_rows,
     summary,
-    times_faster,
 )
 from labutils.engines.rewrites import FORMS, image, rewrite
 from labutils.engines.smaller import build_levels, copies, gates, host_latency
@@ -37,5 +36,4 @@ __all__ = [
     "recorded_rows",
     "rewrite",
     "summary",
-    "times_faster",
 ]

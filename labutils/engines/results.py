@@ -11,7 +11,7 @@ from labutils.engines import candidates, experiments
 from labutils.engines.pictures import engines_picture
 from labutils.show.figures import Picture
 
-__all__ = ["best", "caption", "picture", "recorded_rows", "summary", "times_faster"]
+__all__ = ["best", "caption", "picture", "recorded_rows", "summary"]
 
 _PLAIN = ("FP32", "TF32", "FP16", "FP16, graph")
 
@@ -51,17 +51,6 @@ def _ends(vocoder: str, batch: int) -> tuple[dict[str, Any], dict[str, Any], dic
 def _ratio(slow: dict[str, Any], fast: dict[str, Any]) -> float | None:
     known = slow.get("median_ms") and fast.get("median_ms")
     return slow["median_ms"] / fast["median_ms"] if known else None
-
-
-def times_faster(vocoder: str, batch: int = 1, *, than: str = "baseline") -> float | None:
-    """How many times faster the best engine is than the "baseline" or "FP32" of the same run.
-
-    None where one of them was not measured. Raises ValueError for another word.
-    """
-    if than not in ("baseline", "FP32"):
-        raise ValueError(f'than "{than}": "baseline" or "FP32"')
-    single, frozen, fastest = _ends(vocoder, batch)
-    return _ratio(single if than == "FP32" else frozen, fastest)
 
 
 def summary(batch: int = 1) -> list[dict[str, Any]]:

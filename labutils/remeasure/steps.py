@@ -20,6 +20,8 @@ from labutils.workbook import select as notebooks
 
 __all__ = ["STEPS", "Step", "select"]
 
+_FAST = ("-p", "FAST", "True")  # of notebooks whose records are made by the steps before them
+
 
 @dataclass(frozen=True)
 class Step:
@@ -107,7 +109,7 @@ def _all() -> Iterator[Step]:
         ("batches", 250, shapes.batches),
     ):
         yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made)
-    yield _notebook("07", 300, "-p", "FAST", "True")  # its own engine is of the short form
+    yield _notebook("07", 300, *_FAST)  # its own engine is of the short form
     for name, seconds, gpus, made in (
         ("contexts", 300, 1, sharing.contexts),
         ("memory", 200, 1, sharing.memory),
@@ -116,14 +118,17 @@ def _all() -> Iterator[Step]:
         ("devices", 300, 2, services.devices),
     ):
         yield Step(name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus)
+    yield _notebook("08", 300, *_FAST)
     for vocoder in ("hifigan-small", "hifigan-v1"):
         yield Step(
             f"int8 {vocoder}", "labutils.quantization", ("engines", "--vocoder", vocoder), 500,
             quantized.int8_engines, (("vocoder", vocoder),),
         )  # fmt: skip
+    yield _notebook("10", 300, *_FAST)
     for name, made in (("speed", pruned.speed), ("sparse", pruned.sparse)):
         yield Step(name, "labutils.pruning", (f"--{name}",), 300, made)
     yield Step("recovered", "labutils.pruning", ("--recovered",), 400, pruned.recovered)
+    yield _notebook("11", 300, *_FAST)
 
 
 STEPS: tuple[Step, ...] = tuple(_all())
