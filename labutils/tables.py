@@ -11,7 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-__all__ = ["badge", "code", "format_column", "format_number", "strip", "table", "text_table"]
+__all__ = [
+    "badge",
+    "code",
+    "format_column",
+    "format_number",
+    "heading",
+    "strip",
+    "table",
+    "text_table",
+]
 
 # White text on each of them has a contrast of 4.5 : 1 or more (WCAG 2 AA).
 _COLOURS = {
@@ -30,6 +39,7 @@ _TINTS = {
 }
 _LINE = "1px solid rgba(128, 128, 128, 0.35)"
 _NOWRAP = "; white-space: nowrap"
+_UNITS = {"ms": "ms", "seconds": "s", "mb": "MB", "db": "dB", "percent": "%"}  # ends of keys
 _MISSING = "\N{EN DASH}"
 
 
@@ -115,6 +125,19 @@ def _format(value: Any, decimals: int | None) -> str:
     return str(value)
 
 
+def heading(name: str) -> str:
+    """A key of a row as the head of its column: build_seconds is "build (s)", snr_db "SNR (dB)".
+
+    Names with spaces are words already and stay as they are.
+    """
+    if " " in name or "_" not in name:
+        return name
+    words, _, last = name.rpartition("_")
+    unit = _UNITS.get(last)
+    text = f"{words} ({unit})" if unit else name
+    return re.sub(r"\bsnr\b", "SNR", text.replace("_", " "))
+
+
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row))
 
@@ -156,7 +179,7 @@ def table(
     head = "".join(
         f'<th style="{base}; text-align: {side}; font-weight: 600; border-bottom: {_LINE}'
         f'{f"; width: {widths[name]}" if widths and name in widths else ""}">'
-        f"{escape(name.replace('_', ' '), quote=False)}</th>"
+        f"{escape(heading(name), quote=False)}</th>"
         for name, side in zip(names, sides, strict=True)
     )
     body = []
@@ -182,7 +205,7 @@ def text_table(rows: Sequence[Mapping[str, Any]], *, limit: int = 60) -> str:
     if not rows:
         return ""
     names, cells, numeric = _cells(rows[:limit])
-    lines = [[name.replace("_", " ") for name in names], *cells]
+    lines = [[heading(name) for name in names], *cells]
     widths = [max(len(line[i]) for line in lines) for i in range(len(names))]
     text = [
         "  ".join(

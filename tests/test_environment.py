@@ -281,3 +281,22 @@ def test_table_escapes_text_and_says_what_it_leaves_out():
     assert "&lt;x&gt; &amp; <code" in html and ">code</code>" in html and "a b" in html
     assert html.count("<tr>") == 4 and "2 more rows" in html
     assert "2 more rows" in tables.text_table([{"a": 1}] * 5, limit=3)
+
+
+@pytest.mark.parametrize(
+    ("key", "head"),
+    [
+        ("build_seconds", "build (s)"),
+        ("snr_db", "SNR (dB)"),
+        ("median_ms", "median (ms)"),
+        ("times_real_time", "times real time"),
+        ("seconds", "seconds"),
+        ("per_second", "per second"),
+        ("first pass (ms)", "first pass (ms)"),
+        ("what it_is", "what it_is"),
+    ],
+)
+def test_keys_become_heads_of_columns(key, head):
+    assert tables.heading(key) == head
+    assert f">{head}</th>" in tables.table([{key: 1}])
+    assert tables.text_table([{key: 1}]).splitlines()[0].strip() == head

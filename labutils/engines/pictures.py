@@ -11,6 +11,7 @@ __all__ = ["engines_picture"]
 
 Row = Mapping[str, Any]
 _WIDTH = 9.0  # inches: 900 pixels of the page
+_LONG = 30  # characters of a name
 _TORCH, _ENGINE, _BEST = COLOURS[0], COLOURS[2], COLOURS[1]
 
 
@@ -25,7 +26,9 @@ def engines_picture(
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    columns = 1 if len(panels) == 1 else 2
+    longest = max((len(_short(row)) for rows, _ in panels.values() for row in rows), default=0)
+    # Long names beside a narrow panel would leave no room for its bars.
+    columns = 1 if len(panels) == 1 or longest > _LONG else 2
     lines = -(-len(panels) // columns)
     most = max([len(rows) for rows, _ in panels.values()] + [3])
     with house_style():
@@ -34,7 +37,7 @@ def engines_picture(
         for ax in list(grid.flat)[len(panels) :]:
             ax.set_visible(False)
         for ax, (title, (rows, best)) in zip(grid.flat, panels.items(), strict=False):
-            ax.set_title(title)
+            ax.set_title(title, loc="right")  # it may be wider than the bars
             _bars(ax, rows, best, minimum_snr)
         figure.supxlabel("times real time", fontsize=10)
         if any(rows for rows, _ in panels.values()):

@@ -8,6 +8,7 @@ import numpy as np
 from labutils.quantization.layers import Layer
 from labutils.quantization.sensitivity import Sensitivity
 from labutils.show.figures import COLOURS, Picture, house_style
+from labutils.tables import heading
 
 __all__ = ["histogram_picture", "pareto_front", "pareto_picture", "sensitivity_picture"]
 
@@ -124,11 +125,14 @@ def pareto_picture(
         if least is not None:
             ax.axhline(least, color="#444444", linestyle="--", linewidth=1)
         ax.margins(x=0.22, y=0.12)
-        ax.set(xlabel=speed, ylabel=quality)
+        ax.set(xlabel=heading(speed), ylabel=heading(quality))
         ax.set_title(title)
     told = [f"{r[name]}: {x:.3g}, {y:.3g}" for r, (x, y) in zip(rows, points, strict=True)]
     words = "; ".join(told)
-    return Picture(figure, f"{title or 'Speed against quality'} ({speed}, {quality}): {words}")
+    return Picture(
+        figure,
+        f"{title or 'Speed against quality'} ({heading(speed)}, {heading(quality)}): {words}",
+    )
 
 
 def _label_places(points: Sequence[tuple[float, float]]) -> list[float]:
