@@ -24,7 +24,8 @@ def keep_sums(rows: np.ndarray) -> np.ndarray:
 
     Of all ways to round a row this is the one whose sum is nearest to the row's, and among those
     the one with the smallest squared errors. Numbers that FP16 holds stay as they are, so zeros do;
-    a row with more than 16 others is rounded number by number.
+    a filter that is its own mirror image stays one. A row with more than 16 numbers to choose is
+    rounded number by number.
     """
     rows = np.asarray(rows, np.float32)
     different, place = np.unique(rows, axis=0, return_inverse=True)
@@ -32,17 +33,29 @@ def keep_sums(rows: np.ndarray) -> np.ndarray:
 
 
 def _keep_sum(row: np.ndarray) -> np.ndarray:
+    if len(row) < 2 or not np.array_equal(row, row[::-1]):
+        return _rounded(row, np.ones(len(row)))
+    half = (len(row) + 1) // 2  # with the middle, where there is one
+    counts = np.full(half, 2.0)
+    if len(row) % 2:
+        counts[-1] = 1.0
+    left = _rounded(row[:half], counts)
+    return np.concatenate([left, left[: len(row) - half][::-1]])
+
+
+def _rounded(row: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The row in FP16; `counts` says how many times each number stands in the sum."""
     nearest = row.astype(np.float16)
     moved = np.flatnonzero(nearest != row)
     if not 0 < len(moved) <= _MOST:
         return nearest
-    exact, first = row[moved].astype(np.float64), nearest[moved]
+    exact, first, counts = row[moved].astype(np.float64), nearest[moved], counts[moved]
     second = np.nextafter(first, np.where(first < exact, np.inf, -np.inf).astype(np.float16))
     errors = np.stack([first.astype(np.float64) - exact, second.astype(np.float64) - exact])
     picks = np.array(list(itertools.product((0, 1), repeat=len(moved))))
     chosen = errors[picks, np.arange(len(moved))]
     # Sums that differ by less than their last float64 digits are equal.
-    order = np.lexsort((np.square(chosen).sum(axis=1), np.abs(chosen.sum(axis=1)).round(12)))
+    order = np.lexsort((np.square(chosen) @ counts, np.abs(chosen @ counts).round(12)))
     made = nearest.copy()
     made[moved] = np.where(picks[order[0]], second, first)
     return made
