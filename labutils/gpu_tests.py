@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ __all__ = ["Report", "gpu_tests", "main"]
 
 FOLDER = ROOT / "tests" / "gpu"
 _LONGEST = 300  # characters of a reason
+_OUTCOMES = ("passed", "failed", "error", "skipped", "unfinished")
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class Report:
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         name = report.nodeid.removeprefix("tests/gpu/")
-        row = self.tests.setdefault(name, {"outcome": "passed", "seconds": 0.0, "why": ""})
+        row = self.tests.setdefault(name, {"outcome": "unfinished", "seconds": 0.0, "why": ""})
         row["seconds"] = round(row["seconds"] + report.duration, 3)
         if report.skipped:
             row |= {"outcome": "skipped", "why": _reason(report)}
@@ -44,6 +46,8 @@ class Report:
             # A test that ran and whose clean-up fails has failed, too.
             outcome = "failed" if report.when == "call" else "error"
             row |= {"outcome": outcome, "why": _reason(report)}
+        elif report.when == "call":
+            row["outcome"] = "passed"
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -52,7 +56,7 @@ class Report:
 
     def counts(self) -> dict[str, int]:
         found = Counter(row["outcome"] for row in self.tests.values())
-        return {word: found[word] for word in ("passed", "failed", "error", "skipped")}
+        return {word: found[word] for word in _OUTCOMES}
 
 
 def _reason(report: Any) -> str:
@@ -79,8 +83,9 @@ def _reason(report: Any) -> str:
 def gpu_tests(selection: list[str] | None = None) -> records.Noted:
     """All tests of tests/gpu, or those that arguments of pytest select.
 
-    Gives {"tests", "passed", "failed", "error", "skipped", "exit_status", "files": {name: hash},
-    "outcomes": {test: {"outcome", "seconds", "why"}}}. Raises MissingPackage without pytest.
+    Gives {"tests", "passed", "failed", "error", "skipped", "unfinished", "exit_status", "files":
+    {name: hash}, "outcomes": {test: {"outcome", "seconds", "why"}}}. Raises MissingPackage without
+    pytest.
     """
     pytest = require("pytest")
     report = Report()
@@ -121,12 +126,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, rest = parser.parse_known_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     log.setLevel(logging.INFO)
+    # Asked to end, pytest breaks off the test that runs; what came out until then is recorded.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         done = gpu_tests.measure(rest or None, save=options.save)
     except (records.RecordError, ImportError) as error:
         log.error("%s", error)
         return 1
-    log.info("%s", {key: done[key] for key in ("tests", "passed", "failed", "error", "skipped")})
+    log.info("%s", {key: done[key] for key in ("tests", *_OUTCOMES)})
     if done.path:
         log.info("%s", done.path)
     return done["exit_status"]

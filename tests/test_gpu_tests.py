@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -45,21 +46,51 @@ sys.exit(gpu_tests.main(sys.argv[2:]))
 def run(tmp_path):
     """`run(suite, *arguments)`: exit status, what was printed, and the record or None."""
 
-    def start(suite, *arguments):
+    def start(suite, *arguments, stop_at=None):
         folder, records = tmp_path / "suite", tmp_path / "records"
         folder.mkdir(exist_ok=True)
         (folder / "test_suite.py").write_text(suite)
         (folder / "test_others.py").write_text("def test_cpu(): raise OSError")
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-c", RUN, str(folder), "--save", str(records), *arguments],
-            cwd=tmp_path, capture_output=True, text=True,
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
+        if stop_at:
+            end = time.monotonic() + 60
+            while not (tmp_path / stop_at).exists() and time.monotonic() < end:
+                time.sleep(0.05)
+            process.terminate()
+        output, _ = process.communicate(timeout=120)
         written = sorted(records.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         record = json.loads(written[-1].read_text()) if written else None
-        return done.returncode, done.stdout + done.stderr, record
+        return process.returncode, output, record
 
     return start
+
+
+def test_a_run_that_is_asked_to_end_records_what_it_has(run):
+    suite = """
+import time
+from pathlib import Path
+import pytest
+
+pytestmark = pytest.mark.gpu
+
+def test_first(): pass
+
+def test_long():
+    Path("begun").touch()
+    time.sleep(60)
+
+def test_never(): pass
+"""
+    status, output, record = run(suite, stop_at="begun")
+    data = record["data"]
+    assert status == data["exit_status"] == 2, output
+    outcomes = {n.rpartition("::")[2]: row["outcome"] for n, row in data["outcomes"].items()}
+    assert outcomes == {"test_first": "passed", "test_long": "unfinished"}
+    assert (data["tests"], data["passed"], data["unfinished"]) == (2, 1, 1)
 
 
 def test_every_outcome_is_recorded_with_its_reason(run):

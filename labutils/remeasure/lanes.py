@@ -18,7 +18,7 @@ __all__ = ["Done", "run"]
 
 _GRACE = 60.0  # seconds beyond its own that a step gets to end by itself
 _LEAST = 45.0  # seconds: no step is begun with less left
-_STOP = 10.0  # seconds from being asked to end to being ended
+_STOP = 20.0  # seconds from being asked to end to being ended
 
 
 @dataclass(frozen=True)
