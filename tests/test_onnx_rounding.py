@@ -81,6 +81,7 @@ def test_phases_of_a_transposed_filter_keep_their_own_sums(tmp_path):
     for name in up:
         for phase in (0, 1):
             assert np.allclose(filters[name][..., phase::2].sum(axis=-1, dtype=float), 1, atol=1e-6)
+        assert np.array_equal(filters[name], filters[name][..., ::-1])
 
 
 def test_a_network_of_many_filters_gains(tmp_path):
