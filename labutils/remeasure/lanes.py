@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,9 +50,7 @@ def run(
     gpus: Sequence[str],
     seconds: float,
     logs: Path,
-    environment: Mapping[str, str] | None = None,
     poll: float = 0.5,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Done]:
     """Run the steps in their order, as many at once as there are GPUs; yields each as it ends.
 
@@ -68,26 +66,28 @@ def run(
         settings.TIMING_CACHE: str(logs / "timing.cache"),
         **os.environ,
         "LABUTILS_RECORD": str(save),
-        **(environment or {}),
     }
-    end, waiting, free = clock() + seconds, list(steps), list(gpus)
+    end, free = time.monotonic() + seconds, list(gpus)
+    waiting: list[Step] = []
     running: list[_Running] = []
+    for step in steps:  # asked once: what runs on the GPUs shall have the processor to itself
+        if why := step.lacks(len(gpus)):
+            yield Done(step, "not begun", why=why)
+        else:
+            waiting.append(step)
     try:
         while waiting or running:
             for step in list(waiting):
-                why = step.lacks(len(gpus))
-                left = end - clock()
-                if not why and left < _LEAST:
-                    why = "no time was left"
-                if why:
+                left = end - time.monotonic()
+                if left < _LEAST:
                     waiting.remove(step)
-                    yield Done(step, "not begun", why=why)
+                    yield Done(step, "not begun", why="no time was left")
                 elif step.gpus <= len(free):
                     waiting.remove(step)
                     taken, free = free[: step.gpus], free[step.gpus :]
-                    running.append(_start(step, taken, save, logs, shared, left, clock()))
+                    running.append(_start(step, taken, save, logs, shared, left))
             for one in list(running):
-                done = _look(one, clock())
+                done = _look(one)
                 if done:
                     running.remove(one)
                     free = [gpu for gpu in gpus if gpu in free or gpu in one.gpus]
@@ -107,9 +107,8 @@ def _start(
     logs: Path,
     environment: Mapping[str, str],
     left: float,
-    now: float,
 ) -> _Running:
-    seconds = min(step.seconds, left - _LEAST / 2)
+    now, seconds = time.monotonic(), min(step.seconds, left - _LEAST / 2)
     path = logs / f"{step.name.replace(' ', '-')}.log"
     with path.open("wb") as log:
         process = subprocess.Popen(
@@ -124,9 +123,9 @@ def _start(
     return _Running(step, process, gpus, now, now + min(seconds + _GRACE, left), path)
 
 
-def _look(one: _Running, now: float) -> Done | None:
+def _look(one: _Running) -> Done | None:
     """What became of a step that has ended; None while it runs. Asks it to end when it must."""
-    status = one.process.poll()
+    status, now = one.process.poll(), time.monotonic()
     if status is None:
         if one.stopping is None and now > one.until:
             one.stopping = now
