@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from labutils import vocoders
+from labutils.training.branches import Branches, blocks_side_by_side
 from labutils.training.config import TrainingConfig
 from labutils.training.data import Mixture
 from labutils.training.discriminators import Discriminators
@@ -52,6 +53,8 @@ class Trainer:
         # start 200 times larger.
         self.generator = vocoders.build(vocoders.preset(config.preset)).train().to(self.device)
         self.critics = Discriminators(config.critic_width).to(self.device)
+        self.side_by_side = Branches(self.device)
+        blocks_side_by_side(self.generator, self.side_by_side)
         vocoder = self.generator.config
         self.front_end_loss = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate).to(self.device)
         self.mel_loss = MultiScaleMelLoss(vocoder.output_sample_rate).to(self.device)
@@ -108,29 +111,52 @@ class Trainer:
         optimiser.step()
         return norm
 
+    def _distances(self, fake: Tensor) -> dict[str, Tensor]:
+        calls = [lambda: self.front_end_loss(fake, self.audio)]
+        calls += [
+            lambda part=part: part(fake, self.audio) for part in self.mel_loss.resolutions
+        ]
+        front_end, *mel = self.side_by_side(calls)
+        return {"front_end": front_end, "mel": torch.stack(mel).sum()}
+
+    def _judge(self, fake: Tensor) -> Tensor:
+        """What the critics get wrong."""
+
+        def one(critic: nn.Module) -> Tensor:
+            with self._autocast():
+                real, made = critic(torch.cat([self.audio, fake]))[0].chunk(2)
+                return discriminator_loss([real], [made])
+
+        losses = self.side_by_side([lambda c=c: one(c) for c in self.critics.critics])
+        return torch.stack(losses).sum()
+
+    def _persuade(self, fake: Tensor) -> tuple[Tensor, Tensor]:
+        """How far the generator is from fooling the critics, and from what they see in speech."""
+
+        def one(critic: nn.Module) -> Tensor:
+            with self._autocast():
+                with torch.no_grad():
+                    _, wanted = critic(self.audio)
+                score, features = critic(fake)
+                return torch.stack(
+                    [adversarial_loss([score]), feature_loss([wanted], [features])]
+                )
+
+        losses = self.side_by_side([lambda c=c: one(c) for c in self.critics.critics])
+        return torch.stack(losses).sum(0).unbind()
+
     def _one_step(self, adversarial: bool) -> None:
         fake = self.generator(self.mel)
-        losses = {
-            "front_end": self.front_end_loss(fake, self.audio),
-            "mel": self.mel_loss(fake, self.audio),
-        }
+        losses = self._distances(fake)
         loss = (
             self.config.front_end_weight * losses["front_end"]
             + self.config.mel_weight * losses["mel"]
         )
         if adversarial:
-            with self._autocast():
-                scores, _ = self.critics(torch.cat([self.audio, fake.detach()]))
-                real, made = zip(*(s.chunk(2) for s in scores), strict=True)
-                losses["critic"] = discriminator_loss(list(real), list(made))
+            losses["critic"] = self._judge(fake.detach())
             self._update(self.critics, 1, losses["critic"])
             self.critics.requires_grad_(False)
-            with self._autocast():
-                with torch.no_grad():
-                    _, wanted = self.critics(self.audio)
-                scores, features = self.critics(fake)
-                losses["adversarial"] = adversarial_loss(scores)
-                losses["feature"] = feature_loss(wanted, features)
+            losses["adversarial"], losses["feature"] = self._persuade(fake)
             loss = loss + losses["adversarial"] + self.config.feature_weight * losses["feature"]
         losses["gradient"] = self._update(self.generator, 0, loss)
         self.critics.requires_grad_(True)

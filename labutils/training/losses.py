@@ -34,32 +34,41 @@ class MultiScaleMelLoss(nn.Module):
     """
 
     SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
-    FLOOR = 1e-4
 
     def __init__(self, sample_rate: int):
         super().__init__()
-        for n_fft, n_mels in self.SCALES:
-            # The finest banks leave a few low bands empty, which is harmless here.
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message="Empty filters")
-                bank = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
-            window = torch.hann_window(n_fft)
-            self.register_buffer(
-                f"bank_{n_fft}", torch.from_numpy(bank) * 2 / window.sum(), persistent=False
-            )
-            self.register_buffer(f"window_{n_fft}", window, persistent=False)
+        self.resolutions = nn.ModuleList(
+            _MelDistance(sample_rate, n_fft, n_mels) for n_fft, n_mels in self.SCALES
+        )
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar."""
+        return torch.stack([one(fake, real) for one in self.resolutions]).sum()
+
+
+class _MelDistance(nn.Module):
+    """One window size of :class:`MultiScaleMelLoss`."""
+
+    FLOOR = 1e-4
+
+    def __init__(self, sample_rate: int, n_fft: int, n_mels: int):
+        super().__init__()
+        self.n_fft = n_fft
+        # The finest banks leave a few low bands empty, which is harmless here.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Empty filters")
+            bank = librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels, norm=None)
+        window = torch.hann_window(n_fft)
+        self.register_buffer("bank", torch.from_numpy(bank) * 2 / window.sum(), persistent=False)
+        self.register_buffer("window", window, persistent=False)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
         both = torch.cat([fake, real]).squeeze(1).float()
-        total = torch.zeros((), device=fake.device)
-        for n_fft, _ in self.SCALES:
-            window, bank = getattr(self, f"window_{n_fft}"), getattr(self, f"bank_{n_fft}")
-            spectrum = torch.stft(both, n_fft, n_fft // 4, window=window, return_complex=True)
-            magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-12).sqrt()
-            a, b = torch.log10(bank @ magnitude + self.FLOOR).chunk(2)
-            total = total + (a - b).abs().mean()
-        return total
+        hop = self.n_fft // 4
+        spectrum = torch.stft(both, self.n_fft, hop, window=self.window, return_complex=True)
+        magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-12).sqrt()
+        a, b = torch.log10(self.bank @ magnitude + self.FLOOR).chunk(2)
+        return (a - b).abs().mean()
 
 
 class FrontEndLoss(nn.Module):
