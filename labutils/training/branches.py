@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Branches", "blocks_side_by_side"]
+__all__ = ["Branches", "blocks_side_by_side", "own_gradient"]
 
 T = TypeVar("T")
 
@@ -20,9 +20,10 @@ T = TypeVar("T")
 class Branches:
     """Calls functions on streams of their own and waits for all; elsewhere one after the other.
 
-    Autograd runs the way back on the same streams. What a function returns must not be needed by
-    its own way back (a sum, or a loss as a scalar): memory is given back to the stream that it came
-    from, and that stream may write into it while another still reads.
+    Autograd runs the way back on the same streams. Two things may not cross from one stream to
+    another, for the one may write while the other still reads: a result that its own way back needs
+    (return a sum, or a loss as a scalar), and a gradient that autograd hands to several functions
+    and then adds to in place (see `own_gradient`).
 
     Args:
         device: where the functions work; without a GPU there are no streams.
@@ -46,6 +47,21 @@ class Branches:
         for stream in self._streams[: len(calls)]:
             main.wait_stream(stream)
         return results
+
+
+class _OwnGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient.clone()
+
+
+def own_gradient(x: Tensor) -> Tensor:
+    """``x`` itself; its gradient is a copy, made on the stream where this is called."""
+    return _OwnGradient.apply(x)
 
 
 def blocks_side_by_side(generator: nn.Module, branches: Branches) -> None:
@@ -74,7 +90,10 @@ class _Stage:
             block.forward = self.next
 
     def first(self, x: Tensor) -> Tensor:
-        calls = [lambda forward=forward: forward(x) for forward in self.forwards]
+        calls = [
+            lambda forward=forward: own_gradient(forward(own_gradient(x)))
+            for forward in self.forwards
+        ]
         result, *self.waiting = self.branches(calls)
         return result
 

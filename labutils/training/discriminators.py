@@ -1,4 +1,4 @@
-"""The two critics that a generator is trained against: of folded waveforms and of spectrograms.
+"""The two critics that a generator is trained against: of folded waveforms and of spectra.
 
 Both are narrower than the published ones: our generators are small, and a critic that costs ten
 times the generator would only slow the minutes that we have.
@@ -57,7 +57,10 @@ class PeriodDiscriminator(nn.Module):
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Judges the magnitude spectrogram at one resolution (UnivNet, arXiv 2106.07889, section 2.2).
+    """Judges the complex spectrum at one resolution, so that it hears a phase that jitters.
+
+    Layers as in UnivNet (arXiv 2106.07889, section 2.2), which looks at magnitudes; real and
+    imaginary part as in the Descript Audio Codec (arXiv 2306.06546, section 3.3).
 
     Args:
         n_fft: FFT size in samples; the hop is a quarter of it.
@@ -69,7 +72,7 @@ class SpectrogramDiscriminator(nn.Module):
         self.n_fft = n_fft
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
         shapes = [
-            (1, (3, 9), (1, 1)),
+            (2, (3, 9), (1, 1)),
             *[(channels, (3, 9), (1, 2))] * 3,
             (channels, (3, 3), (1, 1)),
         ]
@@ -89,18 +92,11 @@ class SpectrogramDiscriminator(nn.Module):
                 self.n_fft,
                 self.n_fft // 4,
                 window=self.window,
+                normalized=True,
                 return_complex=True,
             )
-            # Frames before bins: the strides above then shorten the frequency axis.
-            x = (
-                torch.view_as_real(spectrum)
-                .square()
-                .sum(-1)
-                .add(1e-9)
-                .sqrt()
-                .transpose(1, 2)
-                .unsqueeze(1)
-            )
+            # (B, 2, frames, bins): the strides above then shorten the frequency axis.
+            x = torch.view_as_real(spectrum).permute(0, 3, 2, 1).contiguous()
         return _scores(self.convs, self.post, x)
 
 

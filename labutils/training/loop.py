@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from labutils import vocoders
-from labutils.training.branches import Branches, blocks_side_by_side
+from labutils.training.branches import Branches, blocks_side_by_side, own_gradient
 from labutils.training.config import TrainingConfig
 from labutils.training.data import Mixture
 from labutils.training.discriminators import Discriminators
@@ -112,11 +112,10 @@ class Trainer:
         return norm
 
     def _distances(self, fake: Tensor) -> dict[str, Tensor]:
-        calls = [lambda: self.front_end_loss(fake, self.audio)]
-        calls += [
-            lambda part=part: part(fake, self.audio) for part in self.mel_loss.resolutions
-        ]
-        front_end, *mel = self.side_by_side(calls)
+        parts = [self.front_end_loss, *self.mel_loss.resolutions]
+        front_end, *mel = self.side_by_side(
+            [lambda part=part: part(own_gradient(fake), self.audio) for part in parts]
+        )
         return {"front_end": front_end, "mel": torch.stack(mel).sum()}
 
     def _judge(self, fake: Tensor) -> Tensor:
@@ -137,10 +136,8 @@ class Trainer:
             with self._autocast():
                 with torch.no_grad():
                     _, wanted = critic(self.audio)
-                score, features = critic(fake)
-                return torch.stack(
-                    [adversarial_loss([score]), feature_loss([wanted], [features])]
-                )
+                score, features = critic(own_gradient(fake))
+                return torch.stack([adversarial_loss([score]), feature_loss([wanted], [features])])
 
         losses = self.side_by_side([lambda c=c: one(c) for c in self.critics.critics])
         return torch.stack(losses).sum(0).unbind()
