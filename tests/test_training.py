@@ -13,7 +13,7 @@ from labutils.training import keeping
 from labutils.training.config import TrainingConfig
 from labutils.training.data import MARGIN, Corpus, CorpusError, Mixture
 from labutils.training.loop import Trainer
-from labutils.training.losses import FrontEndLoss, MultiScaleMelLoss
+from labutils.training.losses import FrontEndLoss, MultiScaleMelLoss, PhaseAdvanceLoss
 
 SMALL = ["melgan", "hifigan-small", "gpt-sovits-v4-small", "bigvgan-small"]
 
@@ -59,7 +59,8 @@ def test_ten_steps_of_every_family(preset, tmp_path):
     trainer = _trainer(preset)
     before = trainer.validate()
     losses = trainer.advance(10)
-    assert set(losses) == {"front_end", "mel", "critic", "adversarial", "feature", "gradient"}
+    told = {"front_end", "mel", "phase", "critic", "adversarial", "feature"}
+    assert set(losses) == told | {"gradient"}
     assert trainer.progress == 1 and trainer.step == 10
     trainer.config = trainer.config.__class__(**{**trainer.config.__dict__, "average": 0.0})
     assert trainer.validate() != before, "ten steps left the averaged generator as it was"
@@ -181,6 +182,22 @@ def test_the_losses_hear_what_they_should(loss, six_decibels):
         2e-5 * torch.randn(1, 1, 9600, generator=torch.Generator().manual_seed(s)) for s in (1, 2)
     ]
     assert loss(*quiet) < 0.15 * six_decibels
+
+
+def test_the_phase_loss_hears_a_jitter_and_not_a_delay():
+    time = torch.arange(24000) / 24000
+    jitter = torch.randn(24000, generator=torch.Generator().manual_seed(0)).cumsum(0) * 0.02
+    partials = [(k, k * 2 * torch.pi * 120 * time) for k in range(1, 20)]
+    steady, late, hoarse = (
+        sum(0.2 / k * torch.sin(angle + k * shift) for k, angle in partials)[None, None]
+        for shift in (0.0, 1.0, jitter)
+    )
+    loss = PhaseAdvanceLoss()
+    assert loss(steady, steady) < 0.02  # quiet bins count a little: their size has a floor
+    assert loss(late, steady) < 0.1 * loss(hoarse, steady)
+    silence = torch.zeros_like(steady).requires_grad_()
+    (loss(silence, steady) + loss(steady.requires_grad_(), silence.detach())).backward()
+    assert silence.grad.isfinite().all() and steady.grad.isfinite().all()
 
 
 def test_a_run_can_begin_with_a_checkpoint(tmp_path):

@@ -60,6 +60,9 @@ def _arguments() -> argparse.Namespace:
         "reconstruct_first",
         "front_end_weight",
         "mel_weight",
+        "phase_weight",
+        "adversarial_weight",
+        "feature_weight",
     ):
         parser.add_argument(
             f"--{name.replace('_', '-')}", type=float, default=getattr(TrainingConfig, name)

@@ -28,5 +28,7 @@ class TrainingConfig:
     average: float = 0.999  # decay of the moving average of the generator's weights
     front_end_weight: float = 45.0
     mel_weight: float = 5.0
+    phase_weight: float = 20.0
+    adversarial_weight: float = 1.0
     feature_weight: float = 2.0
     clip: float = 500.0

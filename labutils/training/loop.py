@@ -22,6 +22,7 @@ from labutils.training.discriminators import Discriminators
 from labutils.training.losses import (
     FrontEndLoss,
     MultiScaleMelLoss,
+    PhaseAdvanceLoss,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -58,6 +59,7 @@ class Trainer:
         vocoder = self.generator.config
         self.front_end_loss = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate).to(self.device)
         self.mel_loss = MultiScaleMelLoss(vocoder.output_sample_rate).to(self.device)
+        self.phase_loss = PhaseAdvanceLoss().to(self.device)
         self.averaged = [p.detach().clone() for p in self.generator.parameters()]
         on_gpu = self.device.type == "cuda"
         options = {
@@ -112,11 +114,18 @@ class Trainer:
         return norm
 
     def _distances(self, fake: Tensor) -> dict[str, Tensor]:
-        parts = [self.front_end_loss, *self.mel_loss.resolutions]
-        front_end, *mel = self.side_by_side(
-            [lambda part=part: part(own_gradient(fake), self.audio) for part in parts]
+        mel, phase = list(self.mel_loss.resolutions), list(self.phase_loss.resolutions)
+        front_end, *rest = self.side_by_side(
+            [
+                lambda part=part: part(own_gradient(fake), self.audio)
+                for part in (self.front_end_loss, *mel, *phase)
+            ]
         )
-        return {"front_end": front_end, "mel": torch.stack(mel).sum()}
+        return {
+            "front_end": front_end,
+            "mel": torch.stack(rest[: len(mel)]).sum(),
+            "phase": torch.stack(rest[len(mel) :]).sum(),
+        }
 
     def _judge(self, fake: Tensor) -> Tensor:
         """What the critics get wrong."""
@@ -148,13 +157,18 @@ class Trainer:
         loss = (
             self.config.front_end_weight * losses["front_end"]
             + self.config.mel_weight * losses["mel"]
+            + self.config.phase_weight * losses["phase"]
         )
         if adversarial:
             losses["critic"] = self._judge(fake.detach())
             self._update(self.critics, 1, losses["critic"])
             self.critics.requires_grad_(False)
             losses["adversarial"], losses["feature"] = self._persuade(fake)
-            loss = loss + losses["adversarial"] + self.config.feature_weight * losses["feature"]
+            loss = (
+                loss
+                + self.config.adversarial_weight * losses["adversarial"]
+                + self.config.feature_weight * losses["feature"]
+            )
         losses["gradient"] = self._update(self.generator, 0, loss)
         self.critics.requires_grad_(True)
         with torch.no_grad():
