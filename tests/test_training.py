@@ -144,6 +144,20 @@ def test_segments_of_source_and_target_show_the_same_moment(preset):
     assert seen > 5
 
 
+def test_another_speed_makes_another_voice():
+    config = vocoders.preset("hifigan-small")
+    rate = config.output_sample_rate
+    tone = (10000 * np.sin(2 * np.pi * 300 * np.arange(2 * rate) / rate)).astype(np.int16)
+    corpus = Corpus.from_arrays([tone], rate, config, speeds=(1.0, 0.8))
+    short, long = corpus.frames.tolist()
+    assert long / short == pytest.approx(1 / 0.8, rel=0.01)
+    heard = []
+    for first, frames in zip(corpus.first.tolist(), (short, long), strict=True):
+        part = corpus.target[first * config.hop_length :][: frames * config.hop_length]
+        heard.append(np.abs(np.fft.rfft(part)).argmax() * rate / len(part))
+    assert heard == pytest.approx([300, 240], abs=1.5)
+
+
 def test_every_place_of_a_corpus_is_drawn_and_validation_is_kept_apart(tmp_path):
     rate = 22050
     voices = _utterances(rate, count=60, seconds=0.9)

@@ -33,6 +33,13 @@ def _arguments() -> argparse.Namespace:
         help="manifest of a corpus and its share of each batch; may be repeated",
     )
     parser.add_argument(
+        "--speeds",
+        type=float,
+        nargs="+",
+        default=[1.0],
+        help="train on every utterance at these speeds; another than 1 makes another voice of it",
+    )
+    parser.add_argument(
         "--out", required=True, type=Path, help="folder of the run; a run that is there is resumed"
     )
     parser.add_argument(
@@ -91,7 +98,10 @@ def main() -> None:
         corpora = []
         for item in arguments.corpus:
             manifest, _, share = item.partition(":")
-            corpus = Corpus.load(Path(manifest), vocoder, device=arguments.device, part=part)
+            speeds = arguments.speeds if part == "train" else (1.0,)
+            corpus = Corpus.load(
+                Path(manifest), vocoder, device=arguments.device, part=part, speeds=speeds
+            )
             log.info("%s %s: %.1f minutes", part, manifest, corpus.minutes)
             corpora.append((corpus, float(share or 1)))
         mixtures[part] = Mixture(corpora, config.batch, config.frames)

@@ -7,7 +7,9 @@ samples on the GPU, an hour takes 0.6 GB, and no data loader is needed.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import gcd
 from pathlib import Path
 
@@ -54,7 +56,7 @@ def read_utterances(manifest: Path) -> tuple[list[np.ndarray], int]:
     return utterances, content["sample_rate"]
 
 
-def _resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
+def _resample(samples: np.ndarray, source: float, target: int) -> np.ndarray:
     return samples if source == target else soxr.resample(samples, source, target, "VHQ")
 
 
@@ -78,30 +80,49 @@ class Corpus:
 
     @classmethod
     def load(
-        cls, manifest: Path, config: VocoderConfig, *, device: str = "cpu", part: str = "train"
+        cls,
+        manifest: Path,
+        config: VocoderConfig,
+        *,
+        device: str = "cpu",
+        part: str = "train",
+        speeds: Sequence[float] = (1.0,),
     ) -> Corpus:
         """Read a corpus for one vocoder; every 50th utterance is the ``"validation"`` part.
+
+        ``speeds`` as in :meth:`from_arrays`.
 
         Raises:
             CorpusError: no such manifest, a shard cut short, or no utterance long enough.
         """
         utterances, rate = read_utterances(manifest)
         chosen = [u for i, u in enumerate(utterances) if (i % 50 == 7) == (part == "validation")]
-        return cls.from_arrays(chosen, rate, config, device=device)
+        return cls.from_arrays(chosen, rate, config, device=device, speeds=speeds)
 
     @classmethod
     def from_arrays(
-        cls, utterances: list[np.ndarray], rate: int, config: VocoderConfig, *, device="cpu"
+        cls,
+        utterances: list[np.ndarray],
+        rate: int,
+        config: VocoderConfig,
+        *,
+        device: str = "cpu",
+        speeds: Sequence[float] = (1.0,),
     ) -> Corpus:
-        """Resample int16 utterances ``(samples,)`` of ``rate`` Hz and cut each to whole frames."""
+        """Resample int16 utterances ``(samples,)`` of ``rate`` Hz and cut each to whole frames.
+
+        Every utterance is there once for each of ``speeds``; at another than 1 pitch and formants
+        move with it, which makes another voice of it.
+        """
         mel, hop = config.mel, config.hop_length
         sources, targets, frames = [], [], []
-        for samples in utterances:
-            source = _resample(samples, rate, mel.sample_rate)
+        for samples, speed in product(utterances, speeds):
+            played = rate * speed
+            source = _resample(samples, played, mel.sample_rate)
             target = (
                 source
                 if hop == mel.hop_length
-                else _resample(samples, rate, config.output_sample_rate)
+                else _resample(samples, played, config.output_sample_rate)
             )
             count = min(len(source) // mel.hop_length, len(target) // hop)
             sources.append(source[: count * mel.hop_length])
