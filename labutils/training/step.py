@@ -6,6 +6,8 @@ them: on a GPU a whole step, optimisers included, is one graph.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -113,10 +115,8 @@ class Step:
             torch._foreach_lerp_(
                 self.averaged, list(self.generator.parameters()), 1 - self.config.average
             )
-        for (
-            name,
-            value,
-        ) in losses.items():  # static tensors, so that a replayed graph fills them, too
+        # Into tensors that stay, so that a replayed graph fills them, too.
+        for name, value in losses.items():
             self.losses.setdefault(name, torch.zeros((), device=self.device)).copy_(value.detach())
 
     def _autocast(self) -> torch.autocast:
@@ -158,7 +158,7 @@ class Step:
                 real, made = critic(torch.cat([self.audio, fake]))[0].chunk(2)
                 return discriminator_loss([real], [made])
 
-        losses = self.side_by_side([lambda c=c: one(c) for c in self.critics.critics])
+        losses = self.side_by_side([partial(one, critic) for critic in self.critics.critics])
         return torch.stack(losses).sum()
 
     def _persuade(self, fake: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,5 +171,5 @@ class Step:
                 score, features = critic(own_gradient(fake))
                 return torch.stack([adversarial_loss([score]), feature_loss([wanted], [features])])
 
-        losses = self.side_by_side([lambda c=c: one(c) for c in self.critics.critics])
+        losses = self.side_by_side([partial(one, critic) for critic in self.critics.critics])
         return torch.stack(losses).sum(0).unbind()
