@@ -25,6 +25,9 @@ __all__ = ["Report", "gpu_tests", "main"]
 
 FOLDER = ROOT / "tests" / "gpu"
 _LONGEST = 300  # characters of a reason
+_STUCK = (
+    240  # seconds in one test after which the log shows where it is; a build takes half of that
+)
 _OUTCOMES = ("passed", "failed", "error", "skipped", "unfinished")
 
 log = logging.getLogger(__name__)
@@ -90,7 +93,8 @@ def gpu_tests(selection: list[str] | None = None) -> records.Noted:
     pytest = require("pytest")
     report = Report()
     # Without xdist: several processes would share one GPU, and build every engine again.
-    fixed = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:xdist", "-p", "no:cacheprovider"]
+    fixed = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:xdist", "-p", "no:cacheprovider", "-v"]
+    fixed += ["-o", f"faulthandler_timeout={_STUCK}"]
     status = pytest.main([*fixed, "-m", "gpu", *_where(selection or [])], plugins=[report])
     data = {
         "tests": len(report.tests),

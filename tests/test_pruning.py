@@ -342,10 +342,10 @@ def test_a_seed_gives_the_same_training_again_and_scores_are_kept():
 
 def test_a_teacher_is_the_target_and_critics_learn_along():
     teacher = tiny("hifigan-v1")
-    # Taught by itself, there is nothing to learn; by the recording, there is.
+    # Taught by itself, there is nothing to learn but noise; by the recording, there is.
     same = recovery.recover(teacher, mixture_for(teacher), steps=1, teacher=teacher)
     other = recovery.recover(teacher, mixture_for(teacher), steps=1)
-    assert same.last["loss"] < 1e-3 < other.last["loss"]
+    assert 0 <= same.last["loss"] < 1e-3 * other.last["loss"]
     critics = Discriminators(0.05)
     before = [p.detach().clone() for p in critics.parameters()]
     done = recovery.recover(teacher, mixture_for(teacher), steps=2, critics=critics)

@@ -25,6 +25,7 @@ from labutils.training.discriminators import Discriminators
 from labutils.training.losses import (
     FrontEndLoss,
     MultiScaleMelLoss,
+    PhaseAdvanceLoss,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -34,7 +35,7 @@ from labutils.vocoders import VocoderConfig
 __all__ = ["Recovery", "clip_mixture", "corpus_mixture", "recover"]
 
 _WARMUP = 10  # steps in which the learning rate rises
-_FRONT_END, _MEL, _FEATURE = 45.0, 5.0, 2.0  # weights of the losses, as in labutils.training
+_FRONT_END, _MEL, _PHASE, _FEATURE = 45.0, 5.0, 15.0, 2.0  # weights of the losses
 _CLIP = 500.0  # largest norm of a gradient, as there
 
 
@@ -98,8 +99,8 @@ def recover(
 ) -> Recovery:
     """Train a copy of a pruned generator for so many steps; ends early after `seconds`.
 
-    The losses are those of `labutils.training`: the front end's mel and mels of seven sizes, and
-    with `critics` theirs, too (the critics learn along). Convolutions that have zeros keep them.
+    The losses are those of `labutils.training`: the front end's mel, mels of seven sizes and the
+    advance of phases, and with `critics` theirs (the critics learn along). Zeros stay zero.
     `mixture` draws (mel, audio) and says on which device all runs. With a `teacher` its output is
     the target in place of the recording. `score(model)` is called before the first step, then after
     `every` and after the last, and its values go into the curve; its time does not count. `rate` is
@@ -154,6 +155,7 @@ class _Run:
         self.critics = None if critics is None else critics.to(self.device)
         self.front_end = FrontEndLoss(config.mel, config.output_sample_rate).to(self.device)
         self.mels = MultiScaleMelLoss(config.output_sample_rate).to(self.device)
+        self.phases = PhaseAdvanceLoss().to(self.device)
         options = {"betas": (0.8, 0.99), "weight_decay": 0.0}
         trained = [m for m in (self.model, self.critics) if m is not None]
         self.optimisers = [torch.optim.AdamW(m.parameters(), lr=rate, **options) for m in trained]
@@ -171,7 +173,11 @@ class _Run:
             with torch.no_grad():
                 target = self.teacher(mel)
         made = self.model(mel)
-        loss = _FRONT_END * self.front_end(made, target) + _MEL * self.mels(made, target)
+        loss = (
+            _FRONT_END * self.front_end(made, target)
+            + _MEL * self.mels(made, target)
+            + _PHASE * self.phases(made, target)
+        )
         told = loss.detach()
         if self.critics is not None:
             loss = loss + self._criticised(made, target)

@@ -4,6 +4,7 @@ phases run steadily, and fool the critics."""
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 
 import librosa
@@ -22,7 +23,19 @@ __all__ = [
 ]
 
 
-class MultiScaleMelLoss(nn.Module):
+class _Summed(nn.Module):
+    """A distance at several `resolutions`, summed."""
+
+    def __init__(self, resolutions: Iterable[nn.Module]):
+        super().__init__()
+        self.resolutions = nn.ModuleList(resolutions)
+
+    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar."""
+        return torch.stack([one(fake, real) for one in self.resolutions]).sum()
+
+
+class MultiScaleMelLoss(_Summed):
     """L1 distance of log10 mel magnitudes at seven window sizes, summed.
 
     The scales are those of BigVGAN v2 (multi-scale mel loss) and of the Descript Audio Codec (arXiv
@@ -37,14 +50,7 @@ class MultiScaleMelLoss(nn.Module):
     SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 
     def __init__(self, sample_rate: int):
-        super().__init__()
-        self.resolutions = nn.ModuleList(
-            _MelDistance(sample_rate, n_fft, n_mels) for n_fft, n_mels in self.SCALES
-        )
-
-    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar."""
-        return torch.stack([one(fake, real) for one in self.resolutions]).sum()
+        super().__init__(_MelDistance(sample_rate, *scale) for scale in self.SCALES)
 
 
 class _MelDistance(nn.Module):
@@ -72,24 +78,20 @@ class _MelDistance(nn.Module):
         return (a - b).abs().mean()
 
 
-class PhaseAdvanceLoss(nn.Module):
+class PhaseAdvanceLoss(_Summed):
     """How far the phase of every bin turns from one frame to the next, compared at three windows.
 
     A mel does not tell the phase, and losses of magnitudes let it jitter, which sounds hoarse. How
     far it turns can be told: that is the frequency of the partial in the bin. One minus the cosine
     of the difference, weighted by the magnitude of the recording, so that silence does not count
     (after APNet's time difference of the phase, arXiv 2305.07952; a cosine needs no unwrapping).
+    The sum goes from 0 to 6.
     """
 
     WINDOWS = (512, 1024, 2048)
 
     def __init__(self) -> None:
-        super().__init__()
-        self.resolutions = nn.ModuleList(_PhaseAdvance(n_fft) for n_fft in self.WINDOWS)
-
-    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar from 0 to 6."""
-        return torch.stack([one(fake, real) for one in self.resolutions]).sum()
+        super().__init__(_PhaseAdvance(n_fft) for n_fft in self.WINDOWS)
 
 
 class _PhaseAdvance(nn.Module):
