@@ -15,6 +15,7 @@ from fake_tensorrt import fake
 from onnx import TensorProto, helper
 
 from labutils import ROOT
+from labutils.locks import locked
 from labutils.trt import (
     BuildError,
     BuildOptions,
@@ -24,7 +25,6 @@ from labutils.trt import (
     messages,
     timing_cache,
 )
-from labutils.trt.locks import locked
 from labutils.trt.sealed import SealError, is_sealed, read_header, seal, unseal
 
 MACHINE = {"tensorrt": "8.6.1", "library": "8.6.0", "gpu": "NVIDIA H200", "capability": "9.0"}

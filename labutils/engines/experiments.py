@@ -55,7 +55,8 @@ def measured(vocoder: str) -> Iterator[Noted]:
         steps = plan(model.config.family, weak=not versions.types_from_graph())
         for step in steps[:4]:  # made while PyTorch is measured
             graphs.ask(step.candidate(PLAIN).graph(vocoder, frames))
-        roof = ceilings("cuda", dtypes=("float32", "tf32", "float16"), seconds=0.5)
+        with benchmark.quiet():
+            roof = ceilings("cuda", dtypes=("float32", "tf32", "float16"), seconds=0.5)
         data["ceilings"] = {"tflops": dict(roof.tflops), "gb_per_s": roof.gb_per_s}
         start = time.monotonic()
         for row in _all_rows(vocoder, model, mels, names, steps, graphs, make, given):

@@ -4,7 +4,8 @@
     python -m labutils.remeasure --save data/records --missing --seconds 3600
     python -m labutils.remeasure --save data/records gates "engines melgan"
 
-Each step is a process of its own on a GPU of its own. With several GPUs several steps run at once.
+Each step is a process of its own on a GPU of its own. With several GPUs several steps run at once,
+and with `--share 3` three on each, of which two wait or build whenever one measures.
 """
 
 from labutils.remeasure.lanes import Done, run

@@ -28,7 +28,8 @@ class Step:
     """One command: `module` with `arguments`, for at most `seconds`, on so many GPUs.
 
     `makes` is the experiment whose record it writes, `given` its arguments. A notebook writes
-    several records, under the names of its own cells; `notebook` is its number then.
+    several records, under the names of its own cells; `notebook` is its number then. A step that is
+    `alone` never shares its GPU: it measures all the time, or its builds, or all of the memory.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Step:
     notebook: str = ""
     gpus: int = 1
     timed: bool = True  # takes --seconds
+    alone: bool = True
 
     def command(self, save: Path, seconds: float, folder: Path) -> list[str]:
         """The command line; a notebook's copy with outputs goes to `folder`."""
@@ -71,12 +73,14 @@ class Step:
         return "missing" if not shown.available else "stale" if shown.stale else "fresh"
 
 
-def _vocoders(name: str, module: str, seconds: float, made: Experiment, *first: str) -> list[Step]:
+def _vocoders(
+    name: str, module: str, seconds: float, made: Experiment, *, alone: bool = True
+) -> list[Step]:
     """One step for each vocoder that has a baseline."""
     return [
         Step(
-            f"{name} {vocoder}", module, (*first, "--vocoder", vocoder), seconds, made,
-            (("vocoder", vocoder),),
+            f"{name} {vocoder}", module, ("--vocoder", vocoder), seconds, made,
+            (("vocoder", vocoder),), alone=alone,
         )
         for vocoder in baseline.FRAMES
     ]  # fmt: skip
@@ -92,8 +96,8 @@ def _all() -> Iterator[Step]:
     yield _notebook("03", 400)
     yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured)
     yield Step("gpu-tests", "labutils.gpu_tests", (), 900, gpu_tests.gpu_tests, timed=False)
-    yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates)
-    yield from _vocoders("engines", "labutils.engines", 1000, engines.measured)
+    yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates, alone=False)
+    yield from _vocoders("engines", "labutils.engines", 1000, engines.measured, alone=False)
     for name, seconds, made in (
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
@@ -108,7 +112,7 @@ def _all() -> Iterator[Step]:
         ("graphs", 200, shapes.graphs),
         ("batches", 250, shapes.batches),
     ):
-        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made)
+        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made, alone=False)
     yield _notebook("07", 300, *_FAST)  # its own engine is of the short form
     for name, seconds, gpus, made in (
         ("contexts", 300, 1, sharing.contexts),
@@ -122,11 +126,11 @@ def _all() -> Iterator[Step]:
     for vocoder in ("hifigan-small", "hifigan-v1"):
         yield Step(
             f"int8 {vocoder}", "labutils.quantization", ("engines", "--vocoder", vocoder), 500,
-            quantized.int8_engines, (("vocoder", vocoder),),
+            quantized.int8_engines, (("vocoder", vocoder),), alone=False,
         )  # fmt: skip
     yield _notebook("10", 300, *_FAST)
     for name, made in (("speed", pruned.speed), ("sparse", pruned.sparse)):
-        yield Step(name, "labutils.pruning", (f"--{name}",), 300, made)
+        yield Step(name, "labutils.pruning", (f"--{name}",), 300, made, alone=False)
     yield Step("recovered", "labutils.pruning", ("--recovered",), 400, pruned.recovered)
     yield _notebook("11", 300, *_FAST)
 

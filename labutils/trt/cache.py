@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from labutils import tables
+from labutils.locks import locked
 from labutils.trt import versions
 from labutils.trt.build import build
-from labutils.trt.locks import locked
 from labutils.trt.options import BuildOptions
 from labutils.trt.sealed import SealError, read_header, seal, unseal
 from labutils.trt.source import OnnxSource, read_onnx

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labutils.locks import locked
 from labutils.trt import versions
-from labutils.trt.locks import locked
 from labutils.trt.sealed import SealError, seal, unseal
 from labutils.whole_file import whole_file
 
