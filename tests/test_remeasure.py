@@ -92,6 +92,14 @@ def test_steps_that_may_share_a_gpu_run_at_once_and_no_more_than_asked_for(work)
     assert [path.name for path in (work.folder / "logs" / "gpu-0").iterdir()] == ["lock"]
 
 
+def test_what_a_killed_run_has_left_is_forgotten(work):
+    left = work.folder / "logs" / "gpu-0" / "1234567"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    work.run([work("a", alone=False)], share=2)
+    assert not left.exists()
+
+
 def test_a_step_that_wants_a_gpu_for_itself_gets_it(work):
     steps = [work("a", sleep=0.5, alone=False), work("only", sleep=0.5), work("b", alone=False)]
     done = work.run(steps, share=2)

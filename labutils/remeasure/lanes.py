@@ -7,6 +7,7 @@ each other's measurements.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -69,6 +70,8 @@ def run(
     logs.mkdir(parents=True, exist_ok=True)
     save.mkdir(parents=True, exist_ok=True)
     logs, save = logs.resolve(), save.resolve()  # the steps run elsewhere
+    for gpu in gpus:  # what a run that was killed has left names processes of others by now
+        shutil.rmtree(logs / f"gpu-{gpu}", ignore_errors=True)
     shared = {
         settings.CACHE: str(logs / "engines"),
         settings.TIMING_CACHE: str(logs / "timing.cache"),
