@@ -11,6 +11,7 @@ from labutils.engines import (
     smaller,
     transfers,
     trials,
+    waiting,
 )
 from labutils.engines.building import Built
 from labutils.runners import TorchRunner
@@ -114,3 +115,77 @@ def test_levels_are_built_cold_and_then_with_their_cache(tmp_path, monkeypatch):
     assert len(options) == 13  # one to load TensorRT's kernels, two of each level
     caches = [option.timing_cache for option in options[1:]]
     assert caches[0] == caches[1] and len(set(caches)) == 6 and options[0].timing_cache is None
+
+
+def test_a_wake_up_takes_some_time_and_less_than_a_second():
+    woken = waiting.wake_up_ms(tries=20, pause=0.0)
+    assert woken.shape == (20,) and (woken > 0).all() and woken.max() < 1000
+
+
+def test_each_way_to_wait_is_a_process_of_its_own_and_a_failure_a_row(monkeypatch):
+    asked = []
+
+    def isolated(task, mode, gpu_ms):
+        asked.append((task, mode))
+        if mode == "sleeps":
+            raise RuntimeError("the driver does not let the context wait so: error 1")
+        return {"the host": mode, "late by (ms)": 0.01}
+
+    monkeypatch.setattr("labutils.concurrency.isolated.isolated", isolated)
+    found = waiting.waits.__wrapped__()
+    assert asked == [("labutils.engines.waiting:waited", mode) for mode in waiting.MODES]
+    assert [row["the host"] for row in found["rows"]] == list(waiting.MODES)
+    assert [row["the host"] for row in found["rows"] if "error" in row] == ["sleeps"]
+    assert 0 < found["wake-up (ms)"]["median"] <= found["wake-up (ms)"]["p95"]
+
+
+def test_what_a_wait_takes(monkeypatch):
+    clock = FakeGpu(late=0.004)
+    monkeypatch.setattr(waiting.ctypes, "CDLL", lambda name: clock)
+    monkeypatch.setattr(waiting, "require", lambda name: clock)
+    monkeypatch.setattr(waiting.time, "perf_counter", lambda: clock.host)
+    monkeypatch.setattr(waiting.time, "process_time", lambda: clock.busy)
+    row = waiting.waited("sleeps", 2.0, runs=5)
+    assert clock.flags == [(0, 4)]
+    assert row["GPU (ms)"] == pytest.approx(2.0) and row["late by (ms)"] == pytest.approx(4.0)
+    assert row["until the host goes on (ms)"] == pytest.approx(6.0)
+    assert row["processor time (ms)"] == pytest.approx(0.5)
+    clock.refused = 201
+    with pytest.raises(RuntimeError, match="does not let the context wait so: error 201"):
+        waiting.waited("spins")
+
+
+class FakeGpu:
+    """Driver and torch in one: a kernel of so many cycles at 1 GHz, a host that wakes up late."""
+
+    def __init__(self, late):
+        self.late, self.host, self.busy, self.now = late, 0.0, 0.0, 0.0
+        self.flags, self.refused, self.cuda = [], 0, self
+
+    def cuInit(self, flags):  # noqa: N802
+        return 0
+
+    def cuDevicePrimaryCtxSetFlags_v2(self, device, flags):  # noqa: N802
+        self.flags.append((device, flags))
+        return self.refused
+
+    def Event(self, enable_timing):  # noqa: N802
+        return FakeMark(self)
+
+    def _sleep(self, cycles):
+        self.now += cycles / 1e9
+
+    def synchronize(self):
+        self.host = self.now = max(self.host, self.now) + self.late
+        self.busy += 0.0005
+
+
+class FakeMark:
+    def __init__(self, gpu):
+        self.gpu, self.at = gpu, 0.0
+
+    def record(self):
+        self.at = self.gpu.now
+
+    def elapsed_time(self, end):
+        return 1e3 * (end.at - self.at)

@@ -3,8 +3,8 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--copies` and `--host-latency` make the smaller records. What needs TensorRT or a GPU shows its
-record elsewhere.
+`--waits`, `--copies` and `--host-latency` make the smaller records. What needs TensorRT or a GPU
+shows its record elsewhere.
 """
 
 from labutils.engines.candidates import best_engine
@@ -19,6 +19,7 @@ from labutils.engines.results import (
 )
 from labutils.engines.rewrites import FORMS, image, rewrite
 from labutils.engines.smaller import build_levels, copies, gates, host_latency
+from labutils.engines.waiting import waits, wake_up_ms
 
 __all__ = [
     "FORMS",
@@ -36,4 +37,6 @@ __all__ = [
     "recorded_rows",
     "rewrite",
     "summary",
+    "waits",
+    "wake_up_ms",
 ]
