@@ -25,9 +25,7 @@ __all__ = ["Report", "gpu_tests", "main"]
 
 FOLDER = ROOT / "tests" / "gpu"
 _LONGEST = 300  # characters of a reason
-_STUCK = (
-    240  # seconds in one test after which the log shows where it is; a build takes half of that
-)
+_STUCK = 240  # seconds in one test after which the log shows where it is
 _OUTCOMES = ("passed", "failed", "error", "skipped", "unfinished")
 
 log = logging.getLogger(__name__)
