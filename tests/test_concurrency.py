@@ -29,8 +29,8 @@ from labutils.concurrency import (
     threads,
     throughput_picture,
 )
-from labutils.concurrency.isolated import IsolatedError, isolated
 from labutils.concurrency.load import Load
+from labutils.isolated import IsolatedError, isolated
 from labutils.runners import MelError, RunnerError, TorchRunner
 
 WAIT = 60  # seconds: a test that waits longer has found a request that nobody answers

@@ -131,7 +131,7 @@ def test_each_way_to_wait_is_a_process_of_its_own_and_a_failure_a_row(monkeypatc
             raise RuntimeError("the driver does not let the context wait so: error 1")
         return {"the host": mode, "late by (ms)": 0.01}
 
-    monkeypatch.setattr("labutils.concurrency.isolated.isolated", isolated)
+    monkeypatch.setattr(waiting, "isolated", isolated)
     found = waiting.waits.__wrapped__()
     assert asked == [("labutils.engines.waiting:waited", mode) for mode in waiting.MODES]
     assert [row["the host"] for row in found["rows"]] == list(waiting.MODES)

@@ -46,12 +46,13 @@ def shared(tmp_path, monkeypatch):
     started = []
 
     def start(code, *arguments):
-        def begin():
+        with sharing.unless_quiet() as free:
+            if not free:
+                return False
             words = [sys.executable, "-c", code, *map(str, arguments)]
             started.append(subprocess.Popen(words, start_new_session=True))
-            return started[-1].pid
-
-        return sharing.enter(begin) and started[-1]
+            sharing.enter(started[-1].pid)
+            return started[-1]
 
     start.sharing = sharing
     start.file = tmp_path / "file"

@@ -12,7 +12,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from labutils.locks import locked
@@ -59,19 +59,19 @@ class Sharing:
         self.folder = folder
         self.lock = folder / "lock"
 
-    def enter(self, start: Callable[[], int]) -> bool:
-        """Start a step, which gives its group, and add it. False, and nothing started, while
-        another measures."""
-        with locked(self.lock, wait=False) as free:
-            if free:
-                (self.folder / str(start())).touch()
-        return free
+    def unless_quiet(self) -> contextlib.AbstractContextManager[bool]:
+        """A block in which nobody begins to measure; gives False where somebody measures now."""
+        return locked(self.lock, wait=False)
+
+    def enter(self, group: int) -> None:
+        """Add the group of a step that was started in such a block."""
+        (self.folder / str(group)).touch()
 
     def leave(self, group: int) -> None:
         """Take out the group of a step that has ended. It may have ended while it measured: then
         nobody else would wake those that it had stopped."""
         (self.folder / str(group)).unlink(missing_ok=True)
-        with locked(self.lock, wait=False) as free:
+        with self.unless_quiet() as free:
             if free:
                 _send(self.groups(), signal.SIGCONT)
 

@@ -14,10 +14,10 @@ import torch
 from labutils import costs, records, vocoders
 from labutils.baseline import trials as torch_trials
 from labutils.concurrency import measuring, mistakes
-from labutils.concurrency.isolated import isolated
 from labutils.engines.building import Builder, Built
 from labutils.engines.graphs import Graphs, GraphSpec
 from labutils.engines.settings import Settings, settings
+from labutils.isolated import isolated
 from labutils.records import Noted
 from labutils.roofline import ceilings
 from labutils.trt import BuildOptions, Profile, load_engine

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labutils.concurrency.contexts import open_contexts, sounds_of
-from labutils.concurrency.isolated import IsolatedError, isolated
 from labutils.environment import require
+from labutils.isolated import IsolatedError, isolated
 from labutils.trt import Messages, Profile, load_engine, versions
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ import numpy as np
 from labutils import records
 from labutils.baseline.trials import noting
 from labutils.environment import require
+from labutils.isolated import isolated
 
 __all__ = ["MODES", "wake_up_ms", "waited", "waits"]
 
@@ -86,8 +87,6 @@ def waits(gpu_ms: float = 2.0) -> dict[str, Any]:
 
     Gives {"rows": rows of `waited`, "wake-up (ms)": {"median", "p95"}}.
     """
-    from labutils.concurrency.isolated import isolated
-
     rows = []
     for mode in MODES:
         row: dict[str, Any] = {"the host": mode}

@@ -23,9 +23,7 @@ from labutils.pruning.unstructured import PruningError, zero_masks
 from labutils.training.data import Corpus, Mixture
 from labutils.training.discriminators import Discriminators
 from labutils.training.losses import (
-    FrontEndLoss,
-    MultiScaleMelLoss,
-    PhaseAdvanceLoss,
+    ReconstructionLoss,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -35,8 +33,9 @@ from labutils.vocoders import VocoderConfig
 __all__ = ["Recovery", "clip_mixture", "corpus_mixture", "recover"]
 
 _WARMUP = 10  # steps in which the learning rate rises
-_FRONT_END, _MEL, _PHASE, _FEATURE = 45.0, 5.0, 15.0, 2.0  # weights of the losses
-_CLIP = 500.0  # largest norm of a gradient, as there
+_WEIGHTS = {"front_end": 45.0, "mel": 5.0, "phase": 15.0}  # of the losses
+_FEATURE = 2.0  # the same, with critics
+_CLIP = 500.0  # largest norm of a gradient
 
 
 @dataclass
@@ -153,9 +152,7 @@ class _Run:
                 raise PruningError("the teacher takes another mel or has another hop")
             self.teacher = copy.deepcopy(teacher).to(self.device).eval().requires_grad_(False)
         self.critics = None if critics is None else critics.to(self.device)
-        self.front_end = FrontEndLoss(config.mel, config.output_sample_rate).to(self.device)
-        self.mels = MultiScaleMelLoss(config.output_sample_rate).to(self.device)
-        self.phases = PhaseAdvanceLoss().to(self.device)
+        self.reconstruction = ReconstructionLoss(config, _WEIGHTS).to(self.device)
         options = {"betas": (0.8, 0.99), "weight_decay": 0.0}
         trained = [m for m in (self.model, self.critics) if m is not None]
         self.optimisers = [torch.optim.AdamW(m.parameters(), lr=rate, **options) for m in trained]
@@ -173,11 +170,7 @@ class _Run:
             with torch.no_grad():
                 target = self.teacher(mel)
         made = self.model(mel)
-        loss = (
-            _FRONT_END * self.front_end(made, target)
-            + _MEL * self.mels(made, target)
-            + _PHASE * self.phases(made, target)
-        )
+        loss = self.reconstruction.total(self.reconstruction(made, target))
         told = loss.detach()
         if self.critics is not None:
             loss = loss + self._criticised(made, target)

@@ -6,6 +6,7 @@ each other's measurements.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -142,9 +143,9 @@ def _start(
     if shared:
         sharing = Sharing(logs / f"gpu-{gpus[0]}")
         more[FOLDER] = str(sharing.folder)
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start() -> int:
+    with sharing.unless_quiet() if sharing else contextlib.nullcontext(True) as free:
+        if not free:
+            return None
         with path.open("wb") as log:
             process = subprocess.Popen(
                 step.command(save, seconds, logs),
@@ -155,15 +156,10 @@ def _start(
                 env={**environment, **more},
                 start_new_session=True,  # with it end the processes that it has started
             )
-        processes.append(process)
-        return process.pid
-
-    if sharing is None:
-        start()
-    elif not sharing.enter(start):
-        return None
+        if sharing:
+            sharing.enter(process.pid)
     until = now + min(seconds + _GRACE, left)
-    return _Running(step, processes[0], gpus, now, until, path, sharing)
+    return _Running(step, process, gpus, now, until, path, sharing)
 
 
 def _look(one: _Running) -> Done | None:

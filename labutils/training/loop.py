@@ -85,9 +85,10 @@ class Trainer:
     def validate(self) -> float:
         """Front-end loss of the averaged generator on the validation segments."""
         model = self.average()
-        return sum(
-            float(self.learner.front_end_loss(model(mel), audio)) for mel, audio in self.validation
-        ) / len(self.validation)
+        distance = self.learner.reconstruction.front_end
+        return sum(float(distance(model(mel), audio)) for mel, audio in self.validation) / len(
+            self.validation
+        )
 
     @torch.no_grad()
     def set_average(self, weights: list[Tensor]) -> None:

@@ -4,7 +4,7 @@ phases run steadily, and fool the critics."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import librosa
@@ -12,11 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from labutils.mel import MelConfig, MelSpectrogram
+from labutils.training.branches import own_gradient
+from labutils.vocoders import VocoderConfig
 
 __all__ = [
     "FrontEndLoss",
     "MultiScaleMelLoss",
     "PhaseAdvanceLoss",
+    "ReconstructionLoss",
     "adversarial_loss",
     "discriminator_loss",
     "feature_loss",
@@ -151,6 +154,53 @@ class FrontEndLoss(nn.Module):
         magnitudes = self.mel(torch.cat([fake, real]).squeeze(1).float()).exp()
         a, b = torch.log(magnitudes + self.FLOOR).chunk(2)
         return (a - b).abs().mean()
+
+
+def _in_turn(calls: list[Callable[[], Tensor]]) -> list[Tensor]:
+    return [call() for call in calls]
+
+
+class ReconstructionLoss(nn.Module):
+    """How far a copy is from the recording: `front_end`, `mel` and `phase`, each with its weight.
+
+    Args:
+        vocoder: whose mel and output rate count.
+        weights: of the three, by name.
+    """
+
+    def __init__(self, vocoder: VocoderConfig, weights: Mapping[str, float]):
+        super().__init__()
+        self.weights = dict(weights)
+        self.front_end = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate)
+        self.mel = MultiScaleMelLoss(vocoder.output_sample_rate)
+        self.phase = PhaseAdvanceLoss()
+
+    def forward(
+        self,
+        fake: Tensor,
+        real: Tensor,
+        run: Callable[[list[Callable[[], Tensor]]], list[Tensor]] = _in_turn,
+    ) -> dict[str, Tensor]:
+        """Each distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar, by name.
+
+        `run` makes the calls for all resolutions: in turn, or side by side as `Branches` does.
+        """
+        mel, phase = self.mel.resolutions, self.phase.resolutions
+        front_end, *rest = run(
+            [
+                lambda part=part: part(own_gradient(fake), real)
+                for part in (self.front_end, *mel, *phase)
+            ]
+        )
+        return {
+            "front_end": front_end,
+            "mel": torch.stack(rest[: len(mel)]).sum(),
+            "phase": torch.stack(rest[len(mel) :]).sum(),
+        }
+
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """The weighted sum of what `forward` gave."""
+        return sum(weight * losses[name] for name, weight in self.weights.items())
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:

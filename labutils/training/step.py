@@ -16,9 +16,7 @@ from labutils.training.branches import Branches, blocks_side_by_side, own_gradie
 from labutils.training.config import TrainingConfig
 from labutils.training.discriminators import Discriminators
 from labutils.training.losses import (
-    FrontEndLoss,
-    MultiScaleMelLoss,
-    PhaseAdvanceLoss,
+    ReconstructionLoss,
     adversarial_loss,
     discriminator_loss,
     feature_loss,
@@ -50,10 +48,8 @@ class Step:
         self.averaged = [p.detach().clone() for p in self.generator.parameters()]
         self.side_by_side = Branches(self.device)
         blocks_side_by_side(self.generator, self.side_by_side)
-        vocoder = self.generator.config
-        self.front_end_loss = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate).to(self.device)
-        self.mel_loss = MultiScaleMelLoss(vocoder.output_sample_rate).to(self.device)
-        self.phase_loss = PhaseAdvanceLoss().to(self.device)
+        weights = {n: getattr(config, f"{n}_weight") for n in ("front_end", "mel", "phase")}
+        self.reconstruction = ReconstructionLoss(self.generator.config, weights).to(self.device)
         on_gpu = self.device.type == "cuda"
         options = {
             "betas": (0.8, 0.99),
@@ -93,12 +89,8 @@ class Step:
 
     def _step(self, adversarial: bool) -> None:
         fake = self.generator(self.mel)
-        losses = self._distances(fake)
-        loss = (
-            self.config.front_end_weight * losses["front_end"]
-            + self.config.mel_weight * losses["mel"]
-            + self.config.phase_weight * losses["phase"]
-        )
+        losses = self.reconstruction(fake, self.audio, self.side_by_side)
+        loss = self.reconstruction.total(losses)
         if adversarial:
             losses["critic"] = self._judge(fake.detach())
             self._update(self.critics, 1, losses["critic"])
@@ -135,20 +127,6 @@ class Step:
         norm = nn.utils.clip_grad_norm_(module.parameters(), self.config.clip)
         optimiser.step()
         return norm
-
-    def _distances(self, fake: Tensor) -> dict[str, Tensor]:
-        mel, phase = list(self.mel_loss.resolutions), list(self.phase_loss.resolutions)
-        front_end, *rest = self.side_by_side(
-            [
-                lambda part=part: part(own_gradient(fake), self.audio)
-                for part in (self.front_end_loss, *mel, *phase)
-            ]
-        )
-        return {
-            "front_end": front_end,
-            "mel": torch.stack(rest[: len(mel)]).sum(),
-            "phase": torch.stack(rest[len(mel) :]).sum(),
-        }
 
     def _judge(self, fake: Tensor) -> Tensor:
         """What the critics get wrong."""

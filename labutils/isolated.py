@@ -22,7 +22,7 @@ def isolated(task: str, *arguments: Any, timeout: float = 300.0) -> Any:
 
     Arguments and result are plain data. Raises IsolatedError.
     """
-    command = [sys.executable, "-m", "labutils.concurrency.isolated", task, json.dumps(arguments)]
+    command = [sys.executable, "-m", "labutils.isolated", task, json.dumps(arguments)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=ROOT)
     except subprocess.TimeoutExpired:
