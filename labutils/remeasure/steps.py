@@ -95,7 +95,9 @@ def _all() -> Iterator[Step]:
     yield _notebook("02", 300)
     yield _notebook("03", 400)
     yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured)
-    yield Step("gpu-tests", "labutils.gpu_tests", (), 1150, gpu_tests.gpu_tests, timed=False)
+    yield Step(
+        "gpu-tests", "labutils.gpu_tests", (), 1150, gpu_tests.gpu_tests, timed=False, alone=False
+    )
     yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates, alone=False)
     yield from _vocoders("engines", "labutils.engines", 1000, engines.measured, alone=False)
     for name, seconds, made in (

@@ -11,6 +11,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.usefixtures("quiet_gpu")
 @pytest.mark.parametrize(
     ("name", "words", "returned", "ours"),
     [
