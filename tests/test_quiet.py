@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from labutils import records
 from labutils.benchmark.quiet import FOLDER, Sharing, quiet
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
@@ -132,3 +133,17 @@ def test_a_gpu_of_ones_own_needs_no_folder(monkeypatch):
     monkeypatch.delenv(FOLDER, raising=False)
     with quiet(), quiet():
         pass
+
+
+def test_an_experiment_of_a_notebook_is_measured_undisturbed(shared):
+    shared(COUNT, shared.file)
+    counted(shared.file)
+
+    def still():
+        return stands_still(shared.file)
+
+    packages_own = records.experiment("00-still")(still)
+    assert packages_own.measure().data is False
+    still.__module__ = "__main__"  # as in a cell
+    assert records.experiment("00-still")(still).measure().data is True
+    assert not stands_still(shared.file)

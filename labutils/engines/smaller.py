@@ -136,7 +136,8 @@ def build_levels(vocoder: str = "hifigan-small", frames: int = 400) -> Iterator[
 )
 def copies() -> list[dict[str, Any]]:
     """Copies of real mels and real audio, to the GPU and back, pageable and pinned."""
-    return list(transfers.copy_rows(transfers.sizes()))
+    with benchmark.quiet():
+        return list(transfers.copy_rows(transfers.sizes()))
 
 
 @records.experiment(

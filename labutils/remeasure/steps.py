@@ -29,7 +29,7 @@ class Step:
 
     `makes` is the experiment whose record it writes, `given` its arguments. A notebook writes
     several records, under the names of its own cells; `notebook` is its number then. A step that is
-    `alone` never shares its GPU: it measures all the time, or its builds, or all of the memory.
+    `alone` never shares its GPU: it measures or trains all the time, or measures its builds.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Step:
     notebook: str = ""
     gpus: int = 1
     timed: bool = True  # takes --seconds
-    alone: bool = True
+    alone: bool = False
 
     def command(self, save: Path, seconds: float, folder: Path) -> list[str]:
         """The command line; a notebook's copy with outputs goes to `folder`."""
@@ -74,7 +74,7 @@ class Step:
 
 
 def _vocoders(
-    name: str, module: str, seconds: float, made: Experiment, *, alone: bool = True
+    name: str, module: str, seconds: float, made: Experiment, *, alone: bool = False
 ) -> list[Step]:
     """One step for each vocoder that has a baseline."""
     return [
@@ -94,19 +94,18 @@ def _all() -> Iterator[Step]:
     yield _notebook("00", 120)
     yield _notebook("02", 300)
     yield _notebook("03", 400)
-    yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured)
-    yield Step(
-        "gpu-tests", "labutils.gpu_tests", (), 1150, gpu_tests.gpu_tests, timed=False, alone=False
-    )
-    yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates, alone=False)
-    yield from _vocoders("engines", "labutils.engines", 1000, engines.measured, alone=False)
+    yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured, alone=True)
+    yield Step("gpu-tests", "labutils.gpu_tests", (), 1150, gpu_tests.gpu_tests, timed=False)
+    yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates)
+    yield from _vocoders("engines", "labutils.engines", 1000, engines.measured)
     for name, seconds, made in (
         ("waits", 120, waiting.waits),
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
         ("build-levels", 500, smaller.build_levels),
     ):
-        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
+        alone = made is smaller.build_levels
+        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made, alone=alone)
     yield _notebook("05", 600)
     yield _notebook("06", 300)
     for name, seconds, made in (
@@ -115,7 +114,7 @@ def _all() -> Iterator[Step]:
         ("graphs", 200, shapes.graphs),
         ("batches", 250, shapes.batches),
     ):
-        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made, alone=False)
+        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made)
     yield _notebook("07", 300, *_FAST)  # its own engine is of the short form
     for name, seconds, gpus, made in (
         ("contexts", 300, 1, sharing.contexts),
@@ -124,17 +123,18 @@ def _all() -> Iterator[Step]:
         ("leak", 200, 1, services.leak),
         ("devices", 300, 2, services.devices),
     ):
-        yield Step(name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus)
+        more = {"gpus": gpus, "alone": gpus > 1}
+        yield Step(name, "labutils.concurrency", (f"--{name}",), seconds, made, **more)
     yield _notebook("08", 300, *_FAST)
     for vocoder in ("hifigan-small", "hifigan-v1"):
         yield Step(
             f"int8 {vocoder}", "labutils.quantization", ("engines", "--vocoder", vocoder), 500,
-            quantized.int8_engines, (("vocoder", vocoder),), alone=False,
+            quantized.int8_engines, (("vocoder", vocoder),),
         )  # fmt: skip
     yield _notebook("10", 300, *_FAST)
     for name, made in (("speed", pruned.speed), ("sparse", pruned.sparse)):
-        yield Step(name, "labutils.pruning", (f"--{name}",), 300, made, alone=False)
-    yield Step("recovered", "labutils.pruning", ("--recovered",), 400, pruned.recovered)
+        yield Step(name, "labutils.pruning", (f"--{name}",), 300, made)
+    yield Step("recovered", "labutils.pruning", ("--recovered",), 400, pruned.recovered, alone=True)
     yield _notebook("11", 300, *_FAST)
 
 
