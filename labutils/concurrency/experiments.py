@@ -70,7 +70,8 @@ def shared(vocoder: str = "hifigan-small") -> Iterator[Noted]:
             "two contexts, one block, in turn": ("two_contexts", frames, runs, True, False),
         }  # fmt: skip
         for way, (task, *arguments) in tries.items():
-            found["sounds"].append({"way": way} | mistakes.tried(task, plan, *arguments))
+            with benchmark.quiet():
+                found["sounds"].append({"way": way} | mistakes.tried(task, plan, *arguments))
             log.info("%s", found["sounds"][-1])
             yield Noted(found, tactic_sources=SOURCES)
 
