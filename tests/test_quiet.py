@@ -1,11 +1,13 @@
 """Processes that share a GPU: the others stand still while one measures; nobody is forgotten."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 
 from labutils import records
@@ -37,6 +39,10 @@ with quiet():
     Path(sys.argv[1]).write_text("ended")
 time.sleep(60)
 """
+IN_ANOTHER = """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", {!r}, *sys.argv[1:]], start_new_session=True)
+"""
 
 
 @pytest.fixture
@@ -60,8 +66,12 @@ def shared(tmp_path, monkeypatch):
     yield start
     for process in started:
         if process.poll() is None:
+            below = psutil.Process(process.pid).children(recursive=True)
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            for child in below:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
 
 
 def counted(path):
@@ -94,6 +104,26 @@ def test_the_others_stand_still_while_one_measures_and_go_on_after(shared):
     assert not stands_still(shared.file)
 
 
+def test_what_a_step_started_in_a_group_of_its_own_stands_still_too(shared):
+    """As the kernel of a notebook does."""
+    shared(COUNT.replace(", sys.argv[1]])", ", sys.argv[1]], start_new_session=True)"), shared.file)
+    assert counted(shared.file) and not stands_still(shared.file)
+    with quiet():
+        assert stands_still(shared.file)
+    assert not stands_still(shared.file)
+
+
+def test_who_measures_in_a_group_of_its_own_stops_the_others_and_not_itself(shared, tmp_path):
+    shared(COUNT, shared.file)
+    counted(shared.file)
+    other = tmp_path / "other"
+    shared(IN_ANOTHER.format(MEASURE), other, 1.0)
+    wait_for(lambda: other.exists() and other.read_text() == "begun")
+    assert stands_still(shared.file)
+    wait_for(lambda: other.read_text() == "ended")
+    wait_for(lambda: not stands_still(shared.file))
+
+
 def test_they_go_on_after_a_failure(shared):
     shared(COUNT, shared.file)
     counted(shared.file)
@@ -113,7 +143,7 @@ def test_one_measures_after_the_other(shared, tmp_path):
 def test_nothing_begins_while_one_measures(shared):
     with quiet():
         assert shared(COUNT, shared.file) is False
-    assert shared(COUNT, shared.file).pid in shared.sharing.groups()
+    assert shared(COUNT, shared.file).pid in shared.sharing.steps()
 
 
 def test_who_ends_while_it_measures_leaves_nobody_stopped(shared, tmp_path):
@@ -126,7 +156,7 @@ def test_who_ends_while_it_measures_leaves_nobody_stopped(shared, tmp_path):
     process.wait()
     shared.sharing.leave(process.pid)
     assert not stands_still(shared.file)
-    assert process.pid not in shared.sharing.groups()
+    assert process.pid not in shared.sharing.steps()
 
 
 def test_a_gpu_of_ones_own_needs_no_folder(monkeypatch):

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from labutils.environment import require
 from labutils.locks import locked
 
 __all__ = ["FOLDER", "Sharing", "quiet"]
@@ -38,7 +39,8 @@ def quiet() -> Iterator[None]:
         return
     sharing = Sharing(Path(folder))
     with locked(sharing.lock):
-        others = [group for group in sharing.groups() if group != os.getpgrp()]
+        steps = [_groups_of(step) for step in sharing.steps()]
+        others = {group for groups in steps if os.getpgrp() not in groups for group in groups}
         try:
             _inside = True
             _send(others, signal.SIGSTOP)
@@ -50,9 +52,10 @@ def quiet() -> Iterator[None]:
 
 
 class Sharing:
-    """The process groups that share a GPU, as files in a folder: who starts them keeps the list.
+    """The steps that share a GPU, as files in a folder: who starts them keeps the list.
 
-    Raises OSError where the folder can not be written.
+    A step has the number of its first process, which leads a process group. Raises OSError where
+    the folder can not be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -63,24 +66,36 @@ class Sharing:
         """A block in which nobody begins to measure; gives False where somebody measures now."""
         return locked(self.lock, wait=False)
 
-    def enter(self, group: int) -> None:
-        """Add the group of a step that was started in such a block."""
-        (self.folder / str(group)).touch()
+    def enter(self, step: int) -> None:
+        """Add a step that was started in such a block."""
+        (self.folder / str(step)).touch()
 
-    def leave(self, group: int) -> None:
-        """Take out the group of a step that has ended. It may have ended while it measured: then
-        nobody else would wake those that it had stopped."""
-        (self.folder / str(group)).unlink(missing_ok=True)
+    def leave(self, step: int) -> None:
+        """Take out a step that has ended. It may have ended while it measured: then nobody else
+        would wake those that it had stopped."""
+        (self.folder / str(step)).unlink(missing_ok=True)
         with self.unless_quiet() as free:
             if free:
-                _send(self.groups(), signal.SIGCONT)
+                for other in self.steps():
+                    _send(_groups_of(other), signal.SIGCONT)
 
-    def groups(self) -> list[int]:
-        """The groups that are there now."""
+    def steps(self) -> list[int]:
+        """The steps that are there now."""
         return [int(path.name) for path in self.folder.glob("[0-9]*")]
 
 
-def _send(groups: list[int], number: int) -> None:
+def _groups_of(step: int) -> set[int]:
+    """Its process group and those of all that it has started: a notebook's kernel leads its own."""
+    psutil = require("psutil")
+    groups = {step}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(step).children(recursive=True):
+            with contextlib.suppress(ProcessLookupError):
+                groups.add(os.getpgid(process.pid))
+    return groups
+
+
+def _send(groups: set[int], number: int) -> None:
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
