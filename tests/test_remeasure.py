@@ -20,7 +20,8 @@ save = given["--save"]
 name = given["--name"]
 begun = time.time()
 if "--child" in given:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"],
+                             start_new_session=True)  # as the kernel of a notebook
     open(f"{save}/child", "w").write(str(child.pid))
 if given.get("--deaf"):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

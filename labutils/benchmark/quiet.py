@@ -18,7 +18,7 @@ from pathlib import Path
 from labutils.environment import require
 from labutils.locks import locked
 
-__all__ = ["FOLDER", "Sharing", "quiet"]
+__all__ = ["FOLDER", "Sharing", "groups_of", "quiet"]
 
 FOLDER = "LABUTILS_SHARED_GPU"  # environment variable: the folder of a GPU that is shared
 _SETTLE = 0.05  # seconds until kernels that were launched before have ended
@@ -39,7 +39,7 @@ def quiet() -> Iterator[None]:
         return
     sharing = Sharing(Path(folder))
     with locked(sharing.lock):
-        steps = [_groups_of(step) for step in sharing.steps()]
+        steps = [groups_of(step) for step in sharing.steps()]
         others = {group for groups in steps if os.getpgrp() not in groups for group in groups}
         try:
             _inside = True
@@ -77,15 +77,16 @@ class Sharing:
         with self.unless_quiet() as free:
             if free:
                 for other in self.steps():
-                    _send(_groups_of(other), signal.SIGCONT)
+                    _send(groups_of(other), signal.SIGCONT)
 
     def steps(self) -> list[int]:
         """The steps that are there now."""
         return [int(path.name) for path in self.folder.glob("[0-9]*")]
 
 
-def _groups_of(step: int) -> set[int]:
-    """Its process group and those of all that it has started: a notebook's kernel leads its own."""
+def groups_of(step: int) -> set[int]:
+    """The process group that a step leads, and those of all that it has started: the kernel of a
+    notebook leads one of its own."""
     psutil = require("psutil")
     groups = {step}
     with contextlib.suppress(psutil.NoSuchProcess):

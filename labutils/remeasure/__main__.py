@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.share < 1:
         parser.error("--share: 1 or more steps on a GPU")
     gpus = options.gpus.split(",") if options.gpus else _gpus()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the steps end with it
     bad = 0
     limits = {"seconds": options.seconds, "share": options.share}
     for done in run(steps, options.save, gpus=gpus, logs=options.logs, **limits):

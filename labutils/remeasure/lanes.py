@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labutils import ROOT
-from labutils.benchmark.quiet import FOLDER, Sharing
+from labutils.benchmark.quiet import FOLDER, Sharing, groups_of
 from labutils.engines import settings
 from labutils.remeasure.steps import Step
 
@@ -185,10 +185,9 @@ def _look(one: _Running) -> Done | None:
 
 
 def _signal(one: _Running, number: int) -> None:
-    try:
-        os.killpg(one.process.pid, number)
-    except ProcessLookupError:
-        pass
+    for group in groups_of(one.process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
 
 
 def _last_line(path: Path) -> str:
