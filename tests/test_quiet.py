@@ -1,17 +1,15 @@
 """Processes that share a GPU: the others stand still while one measures; nobody is forgotten."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 
 from labutils import records
-from labutils.benchmark.quiet import FOLDER, Sharing, quiet
+from labutils.benchmark.quiet import FOLDER, Sharing, groups_of, quiet, send
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 
@@ -66,12 +64,8 @@ def shared(tmp_path, monkeypatch):
     yield start
     for process in started:
         if process.poll() is None:
-            below = psutil.Process(process.pid).children(recursive=True)
-            os.killpg(process.pid, signal.SIGKILL)
+            send(groups_of(process.pid), signal.SIGKILL)
             process.wait()
-            for child in below:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    child.kill()
 
 
 def counted(path):

@@ -18,7 +18,7 @@ from pathlib import Path
 from labutils.environment import require
 from labutils.locks import locked
 
-__all__ = ["FOLDER", "Sharing", "groups_of", "quiet"]
+__all__ = ["FOLDER", "Sharing", "groups_of", "quiet", "send"]
 
 FOLDER = "LABUTILS_SHARED_GPU"  # environment variable: the folder of a GPU that is shared
 _SETTLE = 0.05  # seconds until kernels that were launched before have ended
@@ -43,12 +43,12 @@ def quiet() -> Iterator[None]:
         others = {group for groups in steps if os.getpgrp() not in groups for group in groups}
         try:
             _inside = True
-            _send(others, signal.SIGSTOP)
+            send(others, signal.SIGSTOP)
             time.sleep(_SETTLE)
             yield
         finally:
             _inside = False
-            _send(others, signal.SIGCONT)
+            send(others, signal.SIGCONT)
 
 
 class Sharing:
@@ -77,7 +77,7 @@ class Sharing:
         with self.unless_quiet() as free:
             if free:
                 for other in self.steps():
-                    _send(groups_of(other), signal.SIGCONT)
+                    send(groups_of(other), signal.SIGCONT)
 
     def steps(self) -> list[int]:
         """The steps that are there now."""
@@ -96,7 +96,8 @@ def groups_of(step: int) -> set[int]:
     return groups
 
 
-def _send(groups: set[int], number: int) -> None:
+def send(groups: set[int], number: int) -> None:
+    """Send a signal to process groups; one that has ended is passed over."""
     for group in groups:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)

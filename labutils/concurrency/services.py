@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from labutils import benchmark, environment, records, vocoders
+from labutils import benchmark, records, vocoders
 from labutils.baseline import trials as torch_trials
 from labutils.benchmark.footprint import device_bytes, process_bytes
 from labutils.concurrency import makers, measuring
@@ -46,9 +46,8 @@ def leak(vocoder: str = "hifigan-small", runs: int = 1000) -> Iterator[Noted]:
         readers: dict[str, Any] = {
             "GPU": lambda: device_bytes("cuda"),
             "torch's tensors": lambda: torch.cuda.memory_allocated("cuda"),
+            "host": process_bytes,
         }
-        if environment.has("psutil"):
-            readers["host"] = process_bytes
         longer = vocoders.speech_like_mel(model.config.mel, 860).numpy()
         kept: list[Any] = []
 

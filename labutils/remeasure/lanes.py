@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labutils import ROOT
-from labutils.benchmark.quiet import FOLDER, Sharing, groups_of
+from labutils.benchmark.quiet import FOLDER, Sharing, groups_of, send
 from labutils.engines import settings
 from labutils.remeasure.steps import Step
 
@@ -185,9 +185,7 @@ def _look(one: _Running) -> Done | None:
 
 
 def _signal(one: _Running, number: int) -> None:
-    for group in groups_of(one.process.pid):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(group, number)
+    send(groups_of(one.process.pid), number)
 
 
 def _last_line(path: Path) -> str:

@@ -102,10 +102,12 @@ def _all() -> Iterator[Step]:
         ("waits", 120, waiting.waits),
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
-        ("build-levels", 500, smaller.build_levels),
     ):
-        alone = made is smaller.build_levels
-        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made, alone=alone)
+        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
+    yield Step(
+        "build-levels", "labutils.engines", ("--build-levels",), 500, smaller.build_levels,
+        alone=True,
+    )  # fmt: skip
     yield _notebook("05", 600)
     yield _notebook("06", 300)
     for name, seconds, made in (
@@ -123,8 +125,9 @@ def _all() -> Iterator[Step]:
         ("leak", 200, 1, services.leak),
         ("devices", 300, 2, services.devices),
     ):
-        more = {"gpus": gpus, "alone": gpus > 1}
-        yield Step(name, "labutils.concurrency", (f"--{name}",), seconds, made, **more)
+        yield Step(
+            name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus, alone=gpus > 1
+        )
     yield _notebook("08", 300, *_FAST)
     for vocoder in ("hifigan-small", "hifigan-v1"):
         yield Step(
