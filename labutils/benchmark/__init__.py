@@ -4,7 +4,7 @@
 """
 
 from labutils.benchmark.footprint import device_bytes, leak_test, memory
-from labutils.benchmark.quiet import quiet
+from labutils.benchmark.quiet import is_shared, quiet
 from labutils.benchmark.timing import BenchmarkError, Timing, asking_ms, measure, time_call
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Timing",
     "asking_ms",
     "device_bytes",
+    "is_shared",
     "leak_test",
     "measure",
     "memory",

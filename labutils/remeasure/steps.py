@@ -29,7 +29,8 @@ class Step:
 
     `makes` is the experiment whose record it writes, `given` its arguments. A notebook writes
     several records, under the names of its own cells; `notebook` is its number then. A step that is
-    `alone` never shares its GPU: it measures or trains all the time, or measures its builds.
+    `alone` never shares its GPU: it measures or trains all the time, or measures its builds or what
+    a host waits.
     """
 
     name: str
@@ -86,8 +87,9 @@ def _vocoders(
     ]  # fmt: skip
 
 
-def _notebook(number: str, seconds: float, *parameters: str) -> Step:
-    return Step(f"notebook {number}", "papermill", parameters, seconds, notebook=number)
+def _notebook(number: str, seconds: float, *parameters: str, alone: bool = False) -> Step:
+    name = f"notebook {number}"
+    return Step(name, "papermill", parameters, seconds, notebook=number, alone=alone)
 
 
 def _all() -> Iterator[Step]:
@@ -103,30 +105,30 @@ def _all() -> Iterator[Step]:
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
     ):
-        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
+        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made, alone=True)
     yield Step(
         "build-levels", "labutils.engines", ("--build-levels",), 500, smaller.build_levels,
         alone=True,
     )  # fmt: skip
-    yield _notebook("05", 600)
-    yield _notebook("06", 300)
-    for name, seconds, made in (
-        ("lengths", 480, shapes.lengths),
-        ("opt", 400, shapes.opts),
-        ("graphs", 200, shapes.graphs),
-        ("batches", 250, shapes.batches),
+    yield _notebook("05", 600, alone=True)
+    yield _notebook("06", 300, alone=True)
+    for name, seconds, made, alone in (
+        ("lengths", 480, shapes.lengths, False),
+        ("opt", 400, shapes.opts, False),
+        ("graphs", 200, shapes.graphs, True),
+        ("batches", 250, shapes.batches, True),
     ):
-        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made)
+        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made, alone=alone)
     yield _notebook("07", 300, *_FAST)  # its own engine is of the short form
-    for name, seconds, gpus, made in (
-        ("contexts", 300, 1, sharing.contexts),
-        ("memory", 200, 1, sharing.memory),
-        ("shared", 200, 1, sharing.shared),
-        ("leak", 200, 1, services.leak),
-        ("devices", 300, 2, services.devices),
+    for name, seconds, gpus, made, alone in (
+        ("contexts", 300, 1, sharing.contexts, True),
+        ("memory", 200, 1, sharing.memory, False),
+        ("shared", 200, 1, sharing.shared, False),
+        ("leak", 200, 1, services.leak, False),
+        ("devices", 300, 2, services.devices, True),
     ):
         yield Step(
-            name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus, alone=gpus > 1
+            name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus, alone=alone
         )
     yield _notebook("08", 300, *_FAST)
     for vocoder in ("hifigan-small", "hifigan-v1"):
