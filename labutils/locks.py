@@ -15,14 +15,11 @@ __all__ = ["locked"]
 
 
 @contextmanager
-def locked(
-    path: Path, waiting: Callable[[], None] | None = None, *, wait: bool = True
-) -> Iterator[bool]:
+def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock of a file, which is made where it is missing and stays.
 
-    `waiting` is called once where another holds it. Gives True, and False where another holds it
-    and `wait` is False. On Windows there is no lock: files still appear whole, but two processes
-    may both do the work. Raises OSError where the file can not be made.
+    `waiting` is called once where another holds it. On Windows there is no lock: files still appear
+    whole, but two processes may both do the work. Raises OSError where the file can not be made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
@@ -30,10 +27,7 @@ def locked(
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not wait:
-                    yield False
-                    return
                 if waiting is not None:
                     waiting()
                 fcntl.flock(file, fcntl.LOCK_EX)
-        yield True  # closing the file ends the lock
+        yield  # closing the file ends the lock

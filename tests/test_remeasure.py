@@ -28,8 +28,7 @@ if given.get("--deaf"):
 open(f"{save}/{name}-begun", "w").close()
 time.sleep(float(given.get("--sleep", "0")))
 row = {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "seconds": given["--seconds"],
-       "begun": begun, "ended": time.time(), "record": os.environ["LABUTILS_RECORD"],
-       "shared": os.environ.get("LABUTILS_SHARED_GPU")}
+       "begun": begun, "ended": time.time(), "record": os.environ["LABUTILS_RECORD"]}
 open(f"{save}/{name}.json", "w").write(json.dumps(row))
 print("a line\\nthe last line")
 sys.exit(int(given.get("--status", "0")))
@@ -43,10 +42,10 @@ def work(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(environment, "has", lambda need: True)
 
-    def step(name, *, gpus=1, seconds=30.0, alone=True, **arguments):
+    def step(name, *, gpus=1, seconds=30.0, **arguments):
         given = [part for key, value in arguments.items() for part in (f"--{key}", str(value))]
         words = ("--name", name, *given)
-        return Step(name, "work_of_a_step", words, seconds, gpus=gpus, alone=alone)
+        return Step(name, "work_of_a_step", words, seconds, gpus=gpus)
 
     def all_of(steps, *, gpus=("0",), seconds=300.0, **options):
         options = {"logs": tmp_path / "logs", "poll": 0.02} | options
@@ -79,40 +78,6 @@ def test_two_gpus_take_two_steps_at_once_and_a_wide_step_takes_both(work):
     assert wide["gpu"] == "4,7" and {a["gpu"], b["gpu"]} == {"4", "7"}
     assert min(a["begun"], b["begun"]) >= wide["ended"]
     assert a["begun"] < b["ended"] and b["begun"] < a["ended"]
-
-
-def test_steps_that_may_share_a_gpu_run_at_once_and_no_more_than_asked_for(work):
-    steps = [work(name, sleep=0.8, alone=False) for name in ("a", "b", "c")]
-    done = work.run(steps, share=2)
-    assert {one.outcome for one in done.values()} == {"done"}
-    a, b, c = map(work.row, ("a", "b", "c"))
-    assert a["begun"] < b["ended"] and b["begun"] < a["ended"]
-    assert c["begun"] >= min(a["ended"], b["ended"])
-    assert float(a["seconds"]) == 60  # it may be stopped while the other measures
-    assert a["shared"] == b["shared"] == str(work.folder / "logs" / "gpu-0")
-    assert [path.name for path in (work.folder / "logs" / "gpu-0").iterdir()] == ["lock"]
-
-
-def test_what_a_killed_run_has_left_is_forgotten(work):
-    left = work.folder / "logs" / "gpu-0" / "1234567"
-    left.parent.mkdir(parents=True)
-    left.touch()
-    work.run([work("a", alone=False)], share=2)
-    assert not left.exists()
-
-
-def test_a_step_that_wants_a_gpu_for_itself_gets_it(work):
-    steps = [work("a", sleep=0.5, alone=False), work("only", sleep=0.5), work("b", alone=False)]
-    done = work.run(steps, share=2)
-    assert {one.outcome for one in done.values()} == {"done"}
-    a, only, b = map(work.row, ("a", "only", "b"))
-    assert only["begun"] >= max(a["ended"], b["ended"]) and only["shared"] is None
-    assert float(only["seconds"]) == 30
-
-
-def test_steps_go_to_the_gpu_that_has_the_fewest(work):
-    work.run([work(name, sleep=0.5, alone=False) for name in "abc"], gpus=["0", "1"], share=3)
-    assert work.row("a")["gpu"] != work.row("b")["gpu"]
 
 
 def test_a_failure_is_told_and_the_next_step_begins(work):

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from labutils import benchmark, costs, records, vocoders
+from labutils import costs, records, vocoders
 from labutils.baseline import trials as torch_trials
 from labutils.concurrency import measuring, mistakes
 from labutils.engines.building import Builder, Built
@@ -70,8 +70,7 @@ def shared(vocoder: str = "hifigan-small") -> Iterator[Noted]:
             "two contexts, one block, in turn": ("two_contexts", frames, runs, True, False),
         }  # fmt: skip
         for way, (task, *arguments) in tries.items():
-            with benchmark.quiet():
-                found["sounds"].append({"way": way} | mistakes.tried(task, plan, *arguments))
+            found["sounds"].append({"way": way} | mistakes.tried(task, plan, *arguments))
             log.info("%s", found["sounds"][-1])
             yield Noted(found, tactic_sources=SOURCES)
 
@@ -97,8 +96,7 @@ def contexts(vocoder: str = "hifigan-v1", most: int = 8) -> Iterator[Noted]:
         def late() -> bool:
             return time.monotonic() - begin > given.seconds
 
-        with benchmark.quiet():
-            roof = ceilings("cuda", dtypes=("float16",), seconds=0.5)
+        roof = ceilings("cuda", dtypes=("float16",), seconds=0.5)
         data["tflops"], data["gb_per_s"] = roof.tflops["float16"], roof.gb_per_s
         for frames in FRAMES:
             cost = costs.totals(costs.count(model, frames, dtype=torch.float16))
@@ -111,7 +109,7 @@ def contexts(vocoder: str = "hifigan-v1", most: int = 8) -> Iterator[Noted]:
         counts = [count for count in (1, 2, 3, 4, 6, 8) if count <= most]
         singles = _built(vocoder, given)
         data["build_seconds"] = {"batch 1": singles.seconds}
-        with benchmark.quiet(), load_engine(singles.path) as engine:
+        with load_engine(singles.path) as engine:
             data["engine_mb"] = engine.plan_bytes / 1e6
             data["activation_mb"] = engine.scratch_bytes / 1e6
             for frames in FRAMES:
@@ -126,7 +124,7 @@ def contexts(vocoder: str = "hifigan-v1", most: int = 8) -> Iterator[Noted]:
                 raise RuntimeError("not measured: time")
             built = _built(vocoder, given, batch=most, seconds=left)
             data["build_seconds"][f"batch {most}"] = built.seconds
-            with benchmark.quiet(), load_engine(built.path) as engine:
+            with load_engine(built.path) as engine:
                 for frames in FRAMES:
                     for row in measuring.batch_rows(engine, config, frames, counts, late=late):
                         data["rows"].append(row)
@@ -142,6 +140,5 @@ def memory(vocoder: str = "hifigan-v1", frames: int = 862) -> Noted:
     """Who holds the GPU's memory: rows of a ledger through the life of a service."""
     with settings(500.0) as given:
         plan = str(plan_file(vocoder, given))
-        with benchmark.quiet():
-            rows = isolated("labutils.concurrency.memory:who_holds", plan, vocoder, frames)
+        rows = isolated("labutils.concurrency.memory:who_holds", plan, vocoder, frames)
     return Noted(rows, tactic_sources=SOURCES)

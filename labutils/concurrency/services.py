@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from labutils import benchmark, records, vocoders
+from labutils import records, vocoders
 from labutils.baseline import trials as torch_trials
 from labutils.benchmark.footprint import device_bytes, process_bytes
 from labutils.concurrency import makers, measuring
@@ -69,7 +69,7 @@ def leak(vocoder: str = "hifigan-small", runs: int = 1000) -> Iterator[Noted]:
         }
         for way, (call, options, count) in ways.items():
             row: dict[str, Any] = {}
-            with benchmark.quiet(), torch_trials.noting(row):
+            with torch_trials.noting(row):
                 with TensorRTRunner(path, model.config, **options) as runner:
                     numbers = iter(range(count + 10))
                     step = functools.partial(_next, call, runner, numbers)

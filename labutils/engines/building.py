@@ -17,7 +17,6 @@ __all__ = ["Builder", "Built", "build_fresh", "build_kept"]
 
 log = logging.getLogger(__name__)
 _START = 60.0  # seconds beyond a build's own for a new process to import and to start CUDA
-_TICK = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Builder:
         try:
             self._pipe.send((Path(onnx), options))
             limit = None if seconds is None else seconds + (_START if fresh else 0.0)
-            if not self._answered(limit):
+            if not self._pipe.poll(limit):
                 self.stop()
                 raise TimeoutError(f"not built within {limit:.0f} s")
             done, answer = self._pipe.recv()
@@ -86,15 +85,6 @@ class Builder:
         if not done:
             raise BuildError(answer)
         return answer
-
-    def _answered(self, limit: float | None) -> bool:
-        """Whether an answer came in time. On a shared GPU both processes stand still now and then
-        (`labutils.benchmark.quiet`), so ticks are counted, not what the clock has gone on."""
-        if limit is None:
-            return self._pipe.poll(None)
-        while limit > 0 and not self._pipe.poll(min(limit, _TICK)):
-            limit -= _TICK
-        return self._pipe.poll(0)
 
     def stop(self) -> None:
         """End the other process, whatever it does."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import logging
 import time
@@ -56,13 +55,10 @@ def measured(vocoder: str) -> Iterator[Noted]:
         steps = plan(model.config.family, weak=not versions.types_from_graph())
         for step in steps[:4]:  # made while PyTorch is measured
             graphs.ask(step.candidate(PLAIN).graph(vocoder, frames))
-        with benchmark.quiet():
-            roof = ceilings("cuda", dtypes=("float32", "tf32", "float16"), seconds=0.5)
+        roof = ceilings("cuda", dtypes=("float32", "tf32", "float16"), seconds=0.5)
         data["ceilings"] = {"tflops": dict(roof.tflops), "gb_per_s": roof.gb_per_s}
         start = time.monotonic()
         for row in _all_rows(vocoder, model, mels, names, steps, graphs, make, given):
-            if benchmark.is_shared():
-                row.pop("host_median_ms", None)  # waits end late there
             data["rows"].append(_with_share(row, roof))
             data["best"] = {str(b): best_engine(data["rows"], b) for b in mels}
             log.info("%s", {k: row.get(k) for k in ("variant", "batch", "median_ms", "error")})
@@ -82,9 +78,6 @@ def _all_rows(vocoder, model, mels, names, steps, graphs, make, given) -> Iterat
             timing_cache=given.timing_cache,
         )  # fmt: skip
 
-    # The first build loads TensorRT's kernels: minutes, in which others may measure on this GPU.
-    with contextlib.suppress(Exception):  # tried again below, and told there
-        build(PLAIN, given.seconds / 2)
     wanted = {"FP32", *names.values()}
     ways = [way for way in variants.GPU if way.name in wanted]
     for row in trials.torch_rows(

@@ -51,7 +51,7 @@ def latency_rows(
     reference: np.ndarray | None = None
     for name, make in ways.items():
         row: dict[str, Any] = {"way": name, "batch": mel.shape[0], "frames": mel.shape[2]}
-        with benchmark.quiet(), torch_trials.noting(row), variants.backends(tf32=tf32):
+        with torch_trials.noting(row), variants.backends(tf32=tf32):
             variants.release(device)
             begin = time.perf_counter()
             with make() as runner:

@@ -136,8 +136,7 @@ def build_levels(vocoder: str = "hifigan-small", frames: int = 400) -> Iterator[
 )
 def copies() -> list[dict[str, Any]]:
     """Copies of real mels and real audio, to the GPU and back, pageable and pinned."""
-    with benchmark.quiet():
-        return list(transfers.copy_rows(transfers.sizes()))
+    return list(transfers.copy_rows(transfers.sizes()))
 
 
 @records.experiment(

@@ -39,12 +39,7 @@ def torch_rows(
     model: nn.Module, ways: Sequence[Variant], mels: Sequence[np.ndarray], **limits: Any
 ) -> Iterator[Row]:
     """The baseline's rows, measured again beside the engines; as `baseline.trials.rows`."""
-    made = torch_trials.rows(model, mels, ways, **limits)
-    while True:
-        with benchmark.quiet():  # torch.compile's search, too: the baseline shall be a strong one
-            row = next(made, None)
-        if row is None:
-            return
+    for row in torch_trials.rows(model, mels, ways, **limits):
         yield {"backend": "torch", **row}
 
 
@@ -127,7 +122,6 @@ def engine_rows(
         yield row
 
 
-@benchmark.quiet()
 def measure_engine(
     model: nn.Module,
     built: Built,

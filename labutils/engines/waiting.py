@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from labutils import benchmark, records
+from labutils import records
 from labutils.baseline.trials import noting
 from labutils.environment import require
 from labutils.isolated import isolated
@@ -88,12 +88,10 @@ def waits(gpu_ms: float = 2.0) -> dict[str, Any]:
     Gives {"rows": rows of `waited`, "wake-up (ms)": {"median", "p95"}}.
     """
     rows = []
-    with benchmark.quiet():
-        for mode in MODES:
-            row: dict[str, Any] = {"the host": mode}
-            with noting(row):
-                row = isolated("labutils.engines.waiting:waited", mode, gpu_ms)
-            rows.append(row)
-        woken = wake_up_ms()
-    median, late = np.percentile(woken, [50, 95])
+    for mode in MODES:
+        row: dict[str, Any] = {"the host": mode}
+        with noting(row):
+            row = isolated("labutils.engines.waiting:waited", mode, gpu_ms)
+        rows.append(row)
+    median, late = np.percentile(wake_up_ms(), [50, 95])
     return {"rows": rows, "wake-up (ms)": {"median": float(median), "p95": float(late)}}

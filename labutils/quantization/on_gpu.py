@@ -135,7 +135,6 @@ def _kind(layers: Any, name: str) -> str:
     return next(layer.kind for layer in layers if layer.name == name)
 
 
-@benchmark.quiet()
 def _measured(
     model: nn.Module, built: Built, mel: np.ndarray, reference: np.ndarray, trained: bool
 ) -> dict[str, Any]:

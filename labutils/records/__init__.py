@@ -10,7 +10,6 @@ are written only where the environment variable LABUTILS_RECORD names a folder, 
 `fp16_engine.measure(save=folder)`.
 """
 
-import contextlib
 import functools
 import inspect
 import os
@@ -21,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from labutils import DATA, environment
-from labutils.benchmark.quiet import quiet
 from labutils.environment import machine
 from labutils.records import provenance
 from labutils.records.files import FORMAT, file_stem, read_record, same, write_record
@@ -131,17 +129,13 @@ class Experiment:
             raise RecordError(f"{self.name} can not be measured here: needs {', '.join(missing)}")
         arguments, stem = self._arguments(args, kwargs)
         folder = save or os.environ.get("LABUTILS_RECORD")
-        # A notebook's own experiments are short and measure all the time; those of the package
-        # build engines as well, and say themselves where a shared GPU has to be quiet.
-        of_a_cell = self._function.__module__ == "__main__"
-        with quiet() if of_a_cell else contextlib.nullcontext():
-            start = time.perf_counter()
-            result = self._function(*args, **kwargs)
-            steps = result if inspect.isgenerator(result) else iter((result,))
-            measured = None
-            for step in steps:
-                seconds = time.perf_counter() - start
-                measured = self._measured(step, seconds, arguments, stem, folder)
+        start = time.perf_counter()
+        result = self._function(*args, **kwargs)
+        steps = result if inspect.isgenerator(result) else iter((result,))
+        measured = None
+        for step in steps:
+            seconds = time.perf_counter() - start
+            measured = self._measured(step, seconds, arguments, stem, folder)
         if measured is None:
             raise RecordError(f"{self.name} yielded nothing: an experiment yields its figures")
         return measured

@@ -4,8 +4,7 @@
     python -m labutils.remeasure --save data/records --missing --seconds 3600
     python -m labutils.remeasure --save data/records gates "engines melgan"
 
-Each step is a process of its own on a GPU of its own. With several GPUs several steps run at once,
-and with `--share 3` three on each, of which two wait or build whenever one measures.
+Each step is a process of its own on a GPU of its own; with several GPUs several steps run at once.
 """
 
 from labutils.remeasure.lanes import Done, run

@@ -27,10 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, help="folder for the records")
     parser.add_argument("--seconds", type=float, default=7200, help="in all (default 7200)")
     parser.add_argument("--gpus", help="numbers of GPUs, as 0,1 (default: all)")
-    parser.add_argument(
-        "--share", type=int, default=1, metavar="N",
-        help="up to N steps on each GPU: some build while one measures (default 1)",
-    )  # fmt: skip
     parser.add_argument("--logs", type=Path, default=ROOT / "build" / "remeasure")
     options = parser.parse_args(arguments)
     try:
@@ -44,13 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.save is None:
         parser.error("name the folder for the records: --save data/records")
-    if options.share < 1:
-        parser.error("--share: 1 or more steps on a GPU")
     gpus = options.gpus.split(",") if options.gpus else _gpus()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the steps end with it
     bad = 0
-    limits = {"seconds": options.seconds, "share": options.share}
-    for done in run(steps, options.save, gpus=gpus, logs=options.logs, **limits):
+    for done in run(steps, options.save, gpus=gpus, seconds=options.seconds, logs=options.logs):
         print(f"{done.outcome:9} {done.seconds:5.0f} s  {done.step.name}  {done.why}", flush=True)
         _note(options.logs / "done.jsonl", done)
         bad += done.outcome in ("failed", "stopped")

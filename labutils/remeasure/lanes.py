@@ -1,14 +1,13 @@
 """Steps run on the GPUs that are there: each in a process of its own, with an end in time.
 
-With `share`, several steps run on one GPU; `labutils.benchmark.quiet` keeps them from disturbing
-each other's measurements.
+One step at a time has a GPU: two builds on one take longer than one after the other, since TensorRT
+times thousands of kernels and waits for the other's slice of the GPU's time after each.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labutils import ROOT
-from labutils.benchmark.quiet import FOLDER, Sharing, groups_of, send
 from labutils.engines import settings
+from labutils.environment import require
 from labutils.remeasure.steps import Step
 
 __all__ = ["Done", "run"]
@@ -47,7 +46,6 @@ class _Running:
     begun: float
     until: float
     log: Path
-    sharing: Sharing | None = None
     stopping: float | None = None
 
 
@@ -58,28 +56,24 @@ def run(
     gpus: Sequence[str],
     seconds: float,
     logs: Path,
-    share: int = 1,
     poll: float = 0.5,
 ) -> Iterator[Done]:
     """Run the steps in their order, as many at once as there are GPUs; yields each as it ends.
 
-    `gpus` are what CUDA_VISIBLE_DEVICES takes; `share` steps run on each, those that want a GPU for
-    themselves excepted. Nothing is begun when `seconds` are nearly over, and what runs then is
-    stopped: a step has written its record by then as far as it got. What a step prints goes to a
-    file in `logs`. When the caller stops asking, all processes are ended.
+    `gpus` are what CUDA_VISIBLE_DEVICES takes. Nothing is begun when `seconds` are nearly over, and
+    what runs then is stopped: a step has written its record by then as far as it got. What a step
+    prints goes to a file in `logs`. When the caller stops asking, all processes are ended.
     """
     logs.mkdir(parents=True, exist_ok=True)
     save.mkdir(parents=True, exist_ok=True)
     logs, save = logs.resolve(), save.resolve()  # the steps run elsewhere
-    for gpu in gpus:  # what a run that was killed has left names processes of others by now
-        shutil.rmtree(logs / f"gpu-{gpu}", ignore_errors=True)
     shared = {
         settings.CACHE: str(logs / "engines"),
         settings.TIMING_CACHE: str(logs / "timing.cache"),
         **os.environ,
         "LABUTILS_RECORD": str(save),
     }
-    end = time.monotonic() + seconds
+    end, free = time.monotonic() + seconds, list(gpus)
     waiting: list[Step] = []
     running: list[_Running] = []
     for step in steps:  # asked once: what runs on the GPUs shall have the processor to itself
@@ -94,35 +88,22 @@ def run(
                 if left < _LEAST:
                     waiting.remove(step)
                     yield Done(step, "not begun", why="no time was left")
-                elif taken := _free(step, gpus, running, share):
-                    one = _start(step, taken, save, logs, shared, left, share)
-                    if one:
-                        waiting.remove(step)
-                        running.append(one)
+                elif step.gpus <= len(free):
+                    waiting.remove(step)
+                    taken, free = free[: step.gpus], free[step.gpus :]
+                    running.append(_start(step, taken, save, logs, shared, left))
             for one in list(running):
                 done = _look(one)
                 if done:
                     running.remove(one)
+                    free = [gpu for gpu in gpus if gpu in free or gpu in one.gpus]
                     yield done
-            if waiting or running:
+            if running:
                 time.sleep(poll)
     finally:
         for one in running:
             _signal(one, signal.SIGKILL)
             one.process.wait()
-
-
-def _free(step: Step, gpus: Sequence[str], running: list[_Running], share: int) -> list[str]:
-    """GPUs that can take a step, those with the fewest steps first; none where it has to wait."""
-    used = {gpu: [one for one in running if gpu in one.gpus] for gpu in gpus}
-    room = [
-        gpu
-        for gpu, there in used.items()
-        if not there
-        or (not step.alone and len(there) < share and not any(one.step.alone for one in there))
-    ]
-    room.sort(key=lambda gpu: len(used[gpu]))
-    return room[: step.gpus] if len(room) >= step.gpus else []
 
 
 def _start(
@@ -132,34 +113,20 @@ def _start(
     logs: Path,
     environment: Mapping[str, str],
     left: float,
-    share: int,
-) -> _Running | None:
-    """The step, running; None where another measures on its GPU just now."""
-    now, shared = time.monotonic(), share > 1 and not step.alone
-    seconds = min(step.seconds * (share if shared else 1), left - _LEAST / 2)
+) -> _Running:
+    now, seconds = time.monotonic(), min(step.seconds, left - _LEAST / 2)
     path = logs / f"{step.name.replace(' ', '-')}.log"
-    more = {"CUDA_VISIBLE_DEVICES": ",".join(gpus)}
-    sharing = None
-    if shared:
-        sharing = Sharing(logs / f"gpu-{gpus[0]}")
-        more[FOLDER] = str(sharing.folder)
-    with sharing.unless_quiet() if sharing else contextlib.nullcontext(True) as free:
-        if not free:
-            return None
-        with path.open("wb") as log:
-            process = subprocess.Popen(
-                step.command(save, seconds, logs),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                cwd=ROOT,
-                env={**environment, **more},
-                start_new_session=True,  # with it end the processes that it has started
-            )
-        if sharing:
-            sharing.enter(process.pid)
-    until = now + min(seconds + _GRACE, left)
-    return _Running(step, process, gpus, now, until, path, sharing)
+    with path.open("wb") as log:
+        process = subprocess.Popen(
+            step.command(save, seconds, logs),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            env={**environment, "CUDA_VISIBLE_DEVICES": ",".join(gpus)},
+            start_new_session=True,  # with it end the processes that it has started
+        )
+    return _Running(step, process, gpus, now, now + min(seconds + _GRACE, left), path)
 
 
 def _look(one: _Running) -> Done | None:
@@ -169,13 +136,10 @@ def _look(one: _Running) -> Done | None:
         if one.stopping is None and now > one.until:
             one.stopping = now
             _signal(one, signal.SIGTERM)
-            _signal(one, signal.SIGCONT)  # it may be stopped while another measures
         elif one.stopping is not None and now > one.stopping + _STOP:
             _signal(one, signal.SIGKILL)
         return None
     _signal(one, signal.SIGKILL)  # what it may have left behind
-    if one.sharing:
-        one.sharing.leave(one.process.pid)
     took = now - one.begun
     if one.stopping is not None:
         return Done(one.step, "stopped", took, f"after {took:.0f} s", one.log)
@@ -185,7 +149,22 @@ def _look(one: _Running) -> Done | None:
 
 
 def _signal(one: _Running, number: int) -> None:
-    send(groups_of(one.process.pid), number)
+    """Send a signal to all that a step has started; what has ended is passed over."""
+    for group in _groups(one.process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+
+def _groups(step: int) -> set[int]:
+    """The process group that a step leads, and those of all that it has started: the kernel of a
+    notebook leads one of its own."""
+    psutil = require("psutil")
+    groups = {step}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for process in psutil.Process(step).children(recursive=True):
+            with contextlib.suppress(ProcessLookupError):
+                groups.add(os.getpgid(process.pid))
+    return groups
 
 
 def _last_line(path: Path) -> str:

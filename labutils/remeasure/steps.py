@@ -28,9 +28,7 @@ class Step:
     """One command: `module` with `arguments`, for at most `seconds`, on so many GPUs.
 
     `makes` is the experiment whose record it writes, `given` its arguments. A notebook writes
-    several records, under the names of its own cells; `notebook` is its number then. A step that is
-    `alone` never shares its GPU: it measures or trains all the time, or measures its builds or what
-    a host waits.
+    several records, under the names of its own cells; `notebook` is its number then.
     """
 
     name: str
@@ -42,7 +40,6 @@ class Step:
     notebook: str = ""
     gpus: int = 1
     timed: bool = True  # takes --seconds
-    alone: bool = False
 
     def command(self, save: Path, seconds: float, folder: Path) -> list[str]:
         """The command line; a notebook's copy with outputs goes to `folder`."""
@@ -74,29 +71,26 @@ class Step:
         return "missing" if not shown.available else "stale" if shown.stale else "fresh"
 
 
-def _vocoders(
-    name: str, module: str, seconds: float, made: Experiment, *, alone: bool = False
-) -> list[Step]:
+def _vocoders(name: str, module: str, seconds: float, made: Experiment) -> list[Step]:
     """One step for each vocoder that has a baseline."""
     return [
         Step(
             f"{name} {vocoder}", module, ("--vocoder", vocoder), seconds, made,
-            (("vocoder", vocoder),), alone=alone,
+            (("vocoder", vocoder),),
         )
         for vocoder in baseline.FRAMES
     ]  # fmt: skip
 
 
-def _notebook(number: str, seconds: float, *parameters: str, alone: bool = False) -> Step:
-    name = f"notebook {number}"
-    return Step(name, "papermill", parameters, seconds, notebook=number, alone=alone)
+def _notebook(number: str, seconds: float, *parameters: str) -> Step:
+    return Step(f"notebook {number}", "papermill", parameters, seconds, notebook=number)
 
 
 def _all() -> Iterator[Step]:
     yield _notebook("00", 120)
     yield _notebook("02", 300)
     yield _notebook("03", 400)
-    yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured, alone=True)
+    yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured)
     yield Step("gpu-tests", "labutils.gpu_tests", (), 1150, gpu_tests.gpu_tests, timed=False)
     yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates)
     yield from _vocoders("engines", "labutils.engines", 1000, engines.measured)
@@ -104,32 +98,27 @@ def _all() -> Iterator[Step]:
         ("waits", 120, waiting.waits),
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
+        ("build-levels", 500, smaller.build_levels),
     ):
-        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made, alone=True)
-    yield Step(
-        "build-levels", "labutils.engines", ("--build-levels",), 500, smaller.build_levels,
-        alone=True,
-    )  # fmt: skip
-    yield _notebook("05", 600, alone=True)
-    yield _notebook("06", 300, alone=True)
-    for name, seconds, made, alone in (
-        ("lengths", 480, shapes.lengths, False),
-        ("opt", 400, shapes.opts, False),
-        ("graphs", 200, shapes.graphs, True),
-        ("batches", 250, shapes.batches, True),
+        yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
+    yield _notebook("05", 600)
+    yield _notebook("06", 300)
+    for name, seconds, made in (
+        ("lengths", 480, shapes.lengths),
+        ("opt", 400, shapes.opts),
+        ("graphs", 200, shapes.graphs),
+        ("batches", 250, shapes.batches),
     ):
-        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made, alone=alone)
+        yield Step(name, "labutils.shapes", (f"--{name}",), seconds, made)
     yield _notebook("07", 300, *_FAST)  # its own engine is of the short form
-    for name, seconds, gpus, made, alone in (
-        ("contexts", 300, 1, sharing.contexts, True),
-        ("memory", 200, 1, sharing.memory, False),
-        ("shared", 200, 1, sharing.shared, False),
-        ("leak", 200, 1, services.leak, False),
-        ("devices", 300, 2, services.devices, True),
+    for name, seconds, gpus, made in (
+        ("contexts", 300, 1, sharing.contexts),
+        ("memory", 200, 1, sharing.memory),
+        ("shared", 200, 1, sharing.shared),
+        ("leak", 200, 1, services.leak),
+        ("devices", 300, 2, services.devices),
     ):
-        yield Step(
-            name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus, alone=alone
-        )
+        yield Step(name, "labutils.concurrency", (f"--{name}",), seconds, made, gpus=gpus)
     yield _notebook("08", 300, *_FAST)
     for vocoder in ("hifigan-small", "hifigan-v1"):
         yield Step(
@@ -139,7 +128,7 @@ def _all() -> Iterator[Step]:
     yield _notebook("10", 300, *_FAST)
     for name, made in (("speed", pruned.speed), ("sparse", pruned.sparse)):
         yield Step(name, "labutils.pruning", (f"--{name}",), 300, made)
-    yield Step("recovered", "labutils.pruning", ("--recovered",), 400, pruned.recovered, alone=True)
+    yield Step("recovered", "labutils.pruning", ("--recovered",), 400, pruned.recovered)
     yield _notebook("11", 300, *_FAST)
 
 

@@ -185,8 +185,10 @@ class TensorRTRunner(Runner):
 
     def _infer(self, mel: np.ndarray) -> np.ndarray:
         with torch.cuda.device(self._device), torch.inference_mode(False):
+            # NumPy copies on the host: torch would wake a thread on every processor for that, and
+            # wait for the last of them.
             staged = self._view("host mel", mel.shape)
-            staged.copy_(torch.from_numpy(mel))
+            np.copyto(staged.numpy(), mel, casting="same_kind")
             on_device = self._view("mel", mel.shape)
             on_device.copy_(staged, non_blocking=True)
             self._source = None
@@ -194,7 +196,7 @@ class TensorRTRunner(Runner):
             host = self._view("host audio", tuple(audio.shape))
             host.copy_(audio, non_blocking=True)
             torch.cuda.current_stream(self._device).synchronize()
-            return host[:, 0].to(torch.float32, copy=True).numpy()
+            return host[:, 0].numpy().astype(np.float32)
 
     def prepare(self, mel: np.ndarray) -> Callable[[], Tensor]:
         """As Runner.prepare; the call returns the audio (batch, 1, samples) on the GPU, which the

@@ -57,7 +57,6 @@ def _engine_rows(
     """Rows over length of one engine, added to data["rows"]; its facts to data["engines"]."""
     variants.release("cuda")
     with (
-        benchmark.quiet(),
         load_engine(built.path) as engine,
         TensorRTRunner(engine, here.config, graph=graph, max_graphs=len(FRAMES)) as runner,
     ):
@@ -80,7 +79,7 @@ def lengths(vocoder: str = "hifigan-v1", level: int = 1) -> Iterator[Noted]:
     with bench(vocoder, level) as here:
         for graph, kind in ((True, GraphRunner), (False, TorchRunner)):
             row: Row = {"engine": "PyTorch FP16", "graph": graph}
-            with benchmark.quiet(), torch_trials.noting(row), variants.backends(tf32=False):
+            with torch_trials.noting(row), variants.backends(tf32=False):
                 variants.release("cuda")
                 with kind(here.model, device="cuda", dtype="float16") as runner:
                     for found in trials.length_rows(runner, FRAMES):
@@ -156,7 +155,7 @@ def graphs(vocoder: str = "hifigan-v1", level: int = 1, requests: int = 200) -> 
                 here.need_time()
                 counted.clear()
                 variants.release("cuda")
-                with benchmark.quiet(), load_engine(built.path) as engine, way(engine) as runner:
+                with load_engine(built.path) as engine, way(engine) as runner:
                     row |= trials.request_row(runner, mels)
                 row["graphs recorded"] = len(counted)
             data["rows"].append(row)
@@ -180,7 +179,7 @@ def batches(vocoder: str = "hifigan-v1", level: int = 1, sentences: int = 64) ->
 
         row: Row = {"way": "PyTorch FP16, sorted, 8 a batch"}
         with torch_trials.noting(row), variants.backends(tf32=False):
-            with benchmark.quiet(), torch_way() as runner:
+            with torch_way() as runner:
                 run = trials.sound_of(runner, 8, by_length=True)
                 row |= trials.batch_row(run, mels, here.config)[0]
         data["rows"].append(row)
@@ -197,7 +196,7 @@ def batches(vocoder: str = "hifigan-v1", level: int = 1, sentences: int = 64) ->
             with torch_trials.noting(row):
                 here.need_time()
                 variants.release("cuda")
-                with benchmark.quiet(), load_engine(built.path) as engine:
+                with load_engine(built.path) as engine:
                     bucketed = "buckets" in name
                     runner = TensorRTRunner(engine, here.config, graph=bucketed, max_graphs=32)
                     if bucketed:

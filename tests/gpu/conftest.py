@@ -9,16 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from labutils import benchmark, environment, vocoders
+from labutils import environment, vocoders
 
 FRAMES, BATCH = (16, 100, 400), (1, 1, 4)  # least, best and most of the engines' one profile
-
-
-@pytest.fixture
-def quiet_gpu():
-    """For tests that count or fill the GPU's memory: other steps that share it stand still."""
-    with benchmark.quiet():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,6 @@ def test_contexts_in_turn_may_share_their_activation_memory(engine, small_vocode
                 np.testing.assert_array_equal(got, sound)
 
 
-@pytest.mark.usefixtures("quiet_gpu")
 def test_shared_activation_memory_is_there_once(engine):
     shape = (1, engine.n_mels, 100)
     if engine.scratch_bytes < 8 << 20:

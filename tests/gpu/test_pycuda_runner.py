@@ -79,7 +79,6 @@ def test_torch_sees_the_memory_of_pycuda():
     assert back.tolist() == [0, 2, 4, 6, 8, 10, 12, 14]
 
 
-@pytest.mark.usefixtures("quiet_gpu")
 def test_out_of_memory_names_the_bytes_and_the_next_allocation_works():
     free, total = cuda.memory_info()
     with pytest.raises(cuda.OutOfMemoryError) as caught:
@@ -88,7 +87,6 @@ def test_out_of_memory_names_the_bytes_and_the_next_allocation_works():
     cuda.DeviceBuffer(MEGABYTE).free()
 
 
-@pytest.mark.usefixtures("quiet_gpu")
 def test_memory_is_freed_by_the_garbage_collector_of_another_thread():
     cuda.DeviceBuffer(MEGABYTE).free()
     before = free_memory()
@@ -199,7 +197,6 @@ def test_after_an_exception_in_a_cell_a_new_runner_works(small_engine_fp16, smal
 
 
 @needs_tensorrt
-@pytest.mark.usefixtures("quiet_gpu")
 def test_close_gives_the_memory_back(small_engine_fp16, small_vocoder):
     config, mel = small_vocoder.config, mel_of(small_vocoder, 400, batch=4)
     with PycudaRunner(small_engine_fp16, config) as runner:
@@ -217,7 +214,6 @@ def test_close_gives_the_memory_back(small_engine_fp16, small_vocoder):
 
 
 @needs_tensorrt
-@pytest.mark.usefixtures("quiet_gpu")
 @pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "pageable"])
 def test_two_hundred_inferences_take_no_more_memory(engine, small_vocoder, pinned):
     mels = [mel_of(small_vocoder, frames, batch) for batch, frames in ((1, 100), (4, 400), (2, 33))]

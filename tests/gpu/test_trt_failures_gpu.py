@@ -11,7 +11,6 @@ pytestmark = [
 ]
 
 
-@pytest.mark.usefixtures("quiet_gpu")
 @pytest.mark.parametrize(
     ("name", "words", "returned", "ours"),
     [
