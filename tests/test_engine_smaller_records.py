@@ -1,7 +1,9 @@
 """Gates, build levels, copies and waiting of the host: their rows."""
 
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from labutils import records, vocoders
@@ -12,6 +14,7 @@ from labutils.engines import (
     transfers,
     trials,
     waiting,
+    within_host,
 )
 from labutils.engines.building import Built
 from labutils.runners import TorchRunner
@@ -189,3 +192,23 @@ class FakeMark:
 
     def elapsed_time(self, end):
         return 1e3 * (end.at - self.at)
+
+
+def test_copies_within_the_host_by_one_thread_and_by_all(monkeypatch):
+    asked = []
+    monkeypatch.setattr(within_host.torch, "get_num_threads", lambda: 3)
+    monkeypatch.setattr(within_host.torch, "set_num_threads", asked.append)
+    monkeypatch.setattr(within_host, "SIZES", (10, 40_000))
+    rows = within_host.host_copies.__wrapped__()
+    ways = [("NumPy", 1), ("torch", 1), ("torch", 3)]
+    assert [(r["values"], r["by"], r["threads"]) for r in rows] == [
+        (size, *way) for size in (10, 40_000) for way in ways
+    ]
+    assert asked == [1, 1, 3, 1, 1, 3, 3]  # at last as before
+    assert all(0 < row["median (ms)"] <= row["p95 (ms)"] for row in rows)
+
+
+def test_a_copy_is_timed_after_the_pause_and_without_it():
+    told = []
+    taken = within_host.copy_ms(lambda: told.append(time.perf_counter()), tries=4, pause=0.003)
+    assert taken.shape == (4,) and (np.diff(told) >= 0.003).all()

@@ -3,8 +3,8 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--waits`, `--copies` and `--host-latency` make the smaller records. What needs TensorRT or a GPU
-shows its record elsewhere.
+`--waits`, `--host-copies`, `--copies` and `--host-latency` make the smaller records. What needs
+TensorRT or a GPU shows its record elsewhere.
 """
 
 from labutils.engines.candidates import best_engine
@@ -20,6 +20,7 @@ from labutils.engines.results import (
 from labutils.engines.rewrites import FORMS, image, rewrite
 from labutils.engines.smaller import build_levels, copies, gates, host_latency
 from labutils.engines.waiting import waits, wake_up_ms
+from labutils.engines.within_host import host_copies
 
 __all__ = [
     "FORMS",
@@ -29,6 +30,7 @@ __all__ = [
     "caption",
     "copies",
     "gates",
+    "host_copies",
     "host_latency",
     "image",
     "main",

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from labutils import vocoders
-from labutils.engines import experiments, runs, smaller, waiting
+from labutils.engines import experiments, runs, smaller, waiting, within_host
 
 __all__ = ["main"]
 
@@ -14,6 +14,7 @@ _SMALLER = {
     "gates": ("05-gates: engines of trained vocoders against PyTorch", smaller.gates),
     "build_levels": ("05-build-levels: seconds of a build by level", smaller.build_levels),
     "waits": ("06-waits: how the host waits", waiting.waits),
+    "host_copies": ("06-host-copies: within the host", within_host.host_copies),
     "copies": ("06-copies: pageable and pinned", smaller.copies),
     "host_latency": ("06-host-latency: what a caller waits", smaller.host_latency),
 }

@@ -11,7 +11,7 @@ from labutils import baseline, environment, gpu_tests
 from labutils.concurrency import experiments as sharing
 from labutils.concurrency import services
 from labutils.engines import experiments as engines
-from labutils.engines import smaller, waiting
+from labutils.engines import smaller, waiting, within_host
 from labutils.pruning import on_gpu as pruned
 from labutils.quantization import on_gpu as quantized
 from labutils.records import Experiment
@@ -96,6 +96,7 @@ def _all() -> Iterator[Step]:
     yield from _vocoders("engines", "labutils.engines", 1000, engines.measured)
     for name, seconds, made in (
         ("waits", 120, waiting.waits),
+        ("host-copies", 60, within_host.host_copies),
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
         ("build-levels", 500, smaller.build_levels),

@@ -88,7 +88,7 @@ def _other_version(plan: bytes) -> dict[str, Any]:
     """The plan with another version in its header: one bit of each early byte is tried in turn."""
     from labutils.trt.engine import load_engine
 
-    for place in range(4, 32):
+    for place in range(4, 256):  # it stands behind the header on 8.6, in it on newer ones
         changed = bytearray(plan)
         changed[place] ^= 1
         said = _listening()
