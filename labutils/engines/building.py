@@ -49,9 +49,9 @@ Work = Callable[[Path, BuildOptions, Path], Built]
 class Builder:
     """Builds engines one after the other in one other process; a context manager.
 
-    TensorRT can not be told to stop on every version, a process can. It stays for all builds, since
-    loading TensorRT's kernels takes seconds. Nothing may be timed on the GPU while it builds:
-    `build` returns when it is idle. `work` does the build there.
+    TensorRT can not be told to stop on every version, a process can. It stays for all builds: the
+    first one of a process loads TensorRT's kernels, which may take minutes. Nothing may be timed on
+    the GPU while it builds: `build` returns when it is idle. `work` does the build there.
     """
 
     def __init__(self, folder: str | Path, *, work: Work = build_kept) -> None:
