@@ -13,7 +13,13 @@ from labutils.training import keeping
 from labutils.training.config import TrainingConfig
 from labutils.training.data import MARGIN, Corpus, CorpusError, Mixture
 from labutils.training.loop import Trainer
-from labutils.training.losses import FrontEndLoss, MultiScaleMelLoss, PhaseAdvanceLoss
+from labutils.training.losses import (
+    FrontEndLoss,
+    MultiScaleMelLoss,
+    PhaseAdvanceLoss,
+    ReconstructionLoss,
+)
+from labutils.training.voicing import VoicingLoss
 
 SMALL = ["melgan", "hifigan-small", "gpt-sovits-v4-small", "bigvgan-small"]
 
@@ -214,6 +220,36 @@ def test_the_phase_loss_hears_a_jitter_and_not_a_delay():
     silence = torch.zeros_like(steady).requires_grad_()
     (loss(silence, steady) + loss(steady.requires_grad_(), silence.detach())).backward()
     assert silence.grad.isfinite().all() and steady.grad.isfinite().all()
+
+
+def test_the_voicing_loss_hears_a_hum_and_a_lost_period_and_not_another_draw_of_noise():
+    draw = torch.Generator().manual_seed(0)
+    time = torch.arange(11025) / 22050
+    tone = sum(0.2 / k * torch.sin(2 * torch.pi * 120 * k * time) for k in range(1, 12))
+    noise, other = 0.1 * torch.randn(2, len(time), generator=draw)
+    hum = 0.1 * torch.randn(256, generator=draw).repeat(44)[: len(time)]  # one frame, repeated
+    loss = VoicingLoss(22050)
+    tone, noise, other, hum = (x[None, None] for x in (tone, noise, other, hum))
+    assert loss(tone, tone) == 0
+    assert loss(0.5 * tone, tone) < 0.01  # nor a level
+    assert loss(other, noise) < 0.2 * loss(hum, noise)
+    assert loss(other, noise) < 0.2 * loss(noise, tone)
+    silence = torch.zeros_like(tone).requires_grad_()
+    (loss(silence, tone) + loss(tone.requires_grad_(), silence.detach())).backward()
+    assert silence.grad.isfinite().all() and tone.grad.isfinite().all()
+
+
+def test_what_has_no_weight_is_not_computed():
+    weights = {"front_end": 1.0, "mel": 1.0, "phase": 1.0, "voicing": 0.0}
+    sounds = 0.1 * torch.randn(2, 1, 1, 8192, generator=torch.Generator().manual_seed(0))
+    without = ReconstructionLoss(vocoders.preset("hifigan-small"), weights)
+    losses = without(*sounds)
+    assert set(losses) == {"front_end", "mel", "phase"}
+    heard = ReconstructionLoss(vocoders.preset("hifigan-small"), weights | {"voicing": 2.0})
+    more = heard(*sounds)
+    assert heard.total(more) == pytest.approx(
+        float(without.total(losses)) + 2 * float(more["voicing"]), rel=1e-5
+    )
 
 
 def test_a_run_can_begin_with_a_checkpoint(tmp_path):

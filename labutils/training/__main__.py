@@ -68,6 +68,7 @@ def _arguments() -> argparse.Namespace:
         "front_end_weight",
         "mel_weight",
         "phase_weight",
+        "voicing_weight",
         "adversarial_weight",
         "feature_weight",
     ):

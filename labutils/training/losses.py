@@ -1,5 +1,5 @@
 """What the generator is told: copy the mel that it was given, sound right at seven resolutions, let
-phases run steadily, and fool the critics."""
+phases run steadily, repeat as its periods do, and fool the critics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from labutils.mel import MelConfig, MelSpectrogram
 from labutils.training.branches import own_gradient
+from labutils.training.voicing import VoicingLoss
 from labutils.vocoders import VocoderConfig
 
 __all__ = [
@@ -161,11 +162,11 @@ def _in_turn(calls: list[Callable[[], Tensor]]) -> list[Tensor]:
 
 
 class ReconstructionLoss(nn.Module):
-    """How far a copy is from the recording: `front_end`, `mel` and `phase`, each with its weight.
+    """How far a copy is from the recording: `front_end`, `mel`, `phase` and `voicing`, weighted.
 
     Args:
         vocoder: whose mel and output rate count.
-        weights: of the three, by name.
+        weights: of the four, by name; `voicing` is not computed where its weight is 0.
     """
 
     def __init__(self, vocoder: VocoderConfig, weights: Mapping[str, float]):
@@ -174,6 +175,7 @@ class ReconstructionLoss(nn.Module):
         self.front_end = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate)
         self.mel = MultiScaleMelLoss(vocoder.output_sample_rate)
         self.phase = PhaseAdvanceLoss()
+        self.voicing = VoicingLoss(vocoder.output_sample_rate)
 
     def forward(
         self,
@@ -186,21 +188,26 @@ class ReconstructionLoss(nn.Module):
         `run` makes the calls for all resolutions: in turn, or side by side as `Branches` does.
         """
         mel, phase = self.mel.resolutions, self.phase.resolutions
-        front_end, *rest = run(
-            [
-                lambda part=part: part(own_gradient(fake), real)
-                for part in (self.front_end, *mel, *phase)
-            ]
+        voicing = [self.voicing] if self.weights.get("voicing") else []
+        parts = {"front_end": [self.front_end], "mel": mel, "phase": phase, "voicing": voicing}
+        distances = iter(
+            run(
+                [
+                    lambda part=part: part(own_gradient(fake), real)
+                    for several in parts.values()
+                    for part in several
+                ]
+            )
         )
         return {
-            "front_end": front_end,
-            "mel": torch.stack(rest[: len(mel)]).sum(),
-            "phase": torch.stack(rest[len(mel) :]).sum(),
+            name: torch.stack([next(distances) for _ in several]).sum()
+            for name, several in parts.items()
+            if several
         }
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum of what `forward` gave."""
-        return sum(weight * losses[name] for name, weight in self.weights.items())
+        return sum(self.weights[name] * distance for name, distance in losses.items())
 
 
 def discriminator_loss(real: list[Tensor], fake: list[Tensor]) -> Tensor:

@@ -48,7 +48,8 @@ class Step:
         self.averaged = [p.detach().clone() for p in self.generator.parameters()]
         self.side_by_side = Branches(self.device)
         blocks_side_by_side(self.generator, self.side_by_side)
-        weights = {n: getattr(config, f"{n}_weight") for n in ("front_end", "mel", "phase")}
+        names = ("front_end", "mel", "phase", "voicing")
+        weights = {name: getattr(config, f"{name}_weight") for name in names}
         self.reconstruction = ReconstructionLoss(self.generator.config, weights).to(self.device)
         on_gpu = self.device.type == "cuda"
         options = {
