@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from labutils import audio, mel, metrics
 from labutils.audio import SpeechClip
 
 VOCODER, GRIFFIN_LIM = "vocoder", "Griffin-Lim, 60 iterations"
+STARTS = 5  # of Griffin-Lim: it begins with random phases, and some beginnings are luckier
 # Debian's alsa-utils puts a few words of a real speaker here; they are not part of this project.
 HUMAN_VOICE = Path("/usr/share/sounds/alsa")
 
@@ -25,6 +26,7 @@ __all__ = [
     "held_out_comparison",
     "human_voice",
     "log_mel",
+    "medians",
 ]
 
 
@@ -71,12 +73,12 @@ def copy_synthesis(
 
 
 def griffin_lim_copy(
-    config, samples: np.ndarray, sample_rate: int, *, iterations: int = 60
+    config, samples: np.ndarray, sample_rate: int, *, iterations: int = 60, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same path with Griffin-Lim in place of the network; shapes as in
-    :func:`copy_synthesis`."""
+    """The same path with Griffin-Lim in place of the network, from the random phases of `seed`;
+    shapes as in :func:`copy_synthesis`."""
     copy = mel.griffin_lim(
-        log_mel(samples, sample_rate, config)[0], config.mel, iterations=iterations
+        log_mel(samples, sample_rate, config)[0], config.mel, iterations=iterations, seed=seed
     )
     copy = audio.resample(copy, config.mel.sample_rate, config.output_sample_rate)
     reference = _reference(samples, sample_rate, config)
@@ -88,34 +90,57 @@ def held_out_comparison(model: nn.Module, clips: Sequence[SpeechClip]) -> dict:
     """Score a vocoder and Griffin-Lim on clips; the figures that a trained vocoder is accepted by.
 
     Returns:
-        ``{"rows": [{"clip", "method", metric: value, …}, …], "medians": [{"method", …}, …]}``.
+        ``{"rows": [{"clip", "method", "start", metric: value, …}, …], "medians": …}``: the rows of
+        :func:`compare_copies` for every clip, and what :func:`medians` makes of them.
     """
     rows = []
     for clip in clips:
         for row in compare_copies(model, clip.load(), clip.sample_rate):
             rows.append({"clip": clip.name, **row})
-    return {"rows": rows, "medians": _medians(rows)}
+    return {"rows": rows, "medians": medians(rows)}
 
 
-def compare_copies(model: nn.Module, samples: np.ndarray, sample_rate: int) -> list[dict]:
-    """Scores of a vocoder's copy of one sound and of Griffin-Lim's.
+def compare_copies(
+    model: nn.Module, samples: np.ndarray, sample_rate: int, *, starts: int = STARTS
+) -> list[dict]:
+    """Scores of a vocoder's copy of one sound and of Griffin-Lim's, from several starts.
 
     Args:
         model: a generator with a ``config``.
         samples: ``(samples,)`` at ``sample_rate`` Hz.
+        starts: random phases that Griffin-Lim begins with, one copy for each.
 
     Returns:
-        a row for each method: ``{"method", metric: value, …}``.
+        a row for each copy: ``{"method", "start", metric: value, …}``; the vocoder's start is 0.
     """
-    copies = {
-        VOCODER: copy_synthesis(model, samples, sample_rate),
-        GRIFFIN_LIM: griffin_lim_copy(model.config, samples, sample_rate),
-    }
     rate = model.config.output_sample_rate
+    copies = [(VOCODER, 0, copy_synthesis(model, samples, sample_rate))]
+    for seed in range(starts):
+        copy = griffin_lim_copy(model.config, samples, sample_rate, seed=seed)
+        copies.append((GRIFFIN_LIM, seed, copy))
     return [
-        {"method": method, **metrics.compare(reference, copy, rate)}
-        for method, (reference, copy) in copies.items()
+        {"method": method, "start": start, **metrics.compare(reference, copy, rate)}
+        for method, start, (reference, copy) in copies
     ]
+
+
+def medians(rows: Sequence[dict]) -> list[dict]:
+    """A row for each method of :func:`held_out_comparison`: the mean of a clip's starts, and the
+    median of the clips. A score that no clip has is None."""
+    names = [name for name in rows[0] if name not in ("clip", "method", "start")]
+    table = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method]
+        table.append({"method": method, **{name: _median(mine, name) for name in names}})
+    return table
+
+
+def _median(rows: Sequence[dict], name: str) -> float | None:
+    clips: dict[str, list[float]] = {}
+    for row in rows:
+        if row[name] is not None:
+            clips.setdefault(row.get("clip", ""), []).append(row[name])
+    return median(mean(values) for values in clips.values()) if clips else None
 
 
 def human_voice(folder: Path = HUMAN_VOICE) -> tuple[np.ndarray, int] | None:
@@ -131,13 +156,13 @@ def human_voice(folder: Path = HUMAN_VOICE) -> tuple[np.ndarray, int] | None:
     return np.concatenate([audio.resample(part, r, rate) for part, r in parts]), rate
 
 
-def against_griffin_lim(medians: Sequence[dict]) -> list[dict]:
-    """Whether a vocoder's medians beat Griffin-Lim's: a row for each of the three conditions.
+def against_griffin_lim(table: Sequence[dict]) -> list[dict]:
+    """Whether a vocoder's :func:`medians` beat Griffin-Lim's: a row for each of three conditions.
 
     A trained vocoder should have a multi-resolution STFT distance lower by 10 %, a higher voicing
     F1 and a PESQ that is at least equal.
     """
-    mine, theirs = ({row["method"]: row for row in medians}[m] for m in (VOCODER, GRIFFIN_LIM))
+    mine, theirs = ({row["method"]: row for row in table}[m] for m in (VOCODER, GRIFFIN_LIM))
     rows = []
     for metric, condition, met in (
         ("multi_resolution_stft", "10 % lower", lambda a, b: a <= 0.9 * b),
@@ -156,14 +181,3 @@ def against_griffin_lim(medians: Sequence[dict]) -> list[dict]:
             }
         )
     return rows
-
-
-def _medians(rows: list[dict]) -> list[dict]:
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    names = [name for name in rows[0] if name not in ("clip", "method")]
-    table = []
-    for method in methods:
-        mine = [row for row in rows if row["method"] == method]
-        values = {n: [r[n] for r in mine if r[n] is not None] for n in names}
-        table.append({"method": method, **{n: median(v) if v else None for n, v in values.items()}})
-    return table
