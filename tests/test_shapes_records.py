@@ -150,8 +150,16 @@ def test_engines_of_one_range_and_other_best_lengths(processor):
     assert done.path.name.startswith("07-opt--level=2.")
 
 
-def test_graphs_are_counted_and_buckets_need_few(processor):
+def test_graphs_are_counted_and_buckets_need_few(processor, monkeypatch):
+    lengths, measure = [], experiments.trials.request_row
+
+    def request_row(runner, mels):
+        lengths.append(len({mel.shape[1] for mel in mels}))
+        return measure(runner, mels)
+
+    monkeypatch.setattr(experiments.trials, "request_row", request_row)
     done = processor(experiments.graphs, requests=12)
+    assert lengths == [1, *[done["lengths"]] * 4]
     counts = {row["way"]: row["graphs recorded"] for row in done["rows"]}
     assert list(counts.values())[0] == 0
     assert counts["a graph for each length, all kept"] == done["lengths"] > 8

@@ -44,6 +44,7 @@ COVERS = [
 _NEEDS = ("tensorrt", "cuda")
 
 log = logging.getLogger(__name__)
+_ONE_LENGTH = "launch by launch, all of one length"
 Row = dict[str, Any]
 
 
@@ -124,12 +125,15 @@ def opts(vocoder: str = "hifigan-v1", level: int = 1) -> Iterator[Noted]:
 def graphs(vocoder: str = "hifigan-v1", level: int = 1, requests: int = 200) -> Iterator[Noted]:
     """Requests of all lengths on the wide engine: launched, as a graph each, and in buckets.
 
-    Yields ``{"rows": [...]}``; a row counts the graphs that were recorded in all passes.
+    The first row has as many requests of one length, that of the middle one: what it takes less
+    than the second is what a change of length costs. Yields ``{"rows": [...]}``; a row counts the
+    graphs that were recorded in all passes.
     """
     data: Row = {"vocoder": vocoder, "level": level, "buckets": list(BUCKETS), "rows": []}
     with bench(vocoder, level) as here:
         mels = here.sentences(requests, seed=1)
         data["lengths"] = len({mel.shape[1] for mel in mels})
+        middle = sorted(mels, key=lambda mel: mel.shape[1])[len(mels) // 2]
         counted: list[tuple[int, ...]] = []
 
         def capture(forward: Any, mel: Any, *more: Any) -> Any:
@@ -137,6 +141,7 @@ def graphs(vocoder: str = "hifigan-v1", level: int = 1, requests: int = 200) -> 
             return capture_graph(forward, mel, *more)
 
         ways: dict[str, Callable[[Any], Any]] = {
+            _ONE_LENGTH: lambda e: TensorRTRunner(e, here.config),
             "launch by launch": lambda e: TensorRTRunner(e, here.config),
             "a graph for each length, 16 kept": lambda e: TensorRTRunner(
                 e, here.config, graph=True, max_graphs=16, capture=capture
@@ -156,7 +161,8 @@ def graphs(vocoder: str = "hifigan-v1", level: int = 1, requests: int = 200) -> 
                 counted.clear()
                 variants.release("cuda")
                 with load_engine(built.path) as engine, way(engine) as runner:
-                    row |= trials.request_row(runner, mels)
+                    alike = name == _ONE_LENGTH
+                    row |= trials.request_row(runner, [middle] * len(mels) if alike else mels)
                 row["graphs recorded"] = len(counted)
             data["rows"].append(row)
             log.info("%s", row)
