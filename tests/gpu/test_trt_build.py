@@ -141,8 +141,8 @@ def test_tensorrts_own_extra_convolutions_compute_the_same(
 ):
     mel = speech[:, :, :100]
     expected = eager(small_vocoder, mel).ravel()
-    # In FP16 these kernels have given 43.4 dB on 8.6 where the others give 47: an option to try, not
-    # the way that has to pass the gate. `best_engine` asks every engine for these 40 dB.
+    # In FP16 these kernels have given 43.4 dB on 8.6 where the others give 47: an option to try,
+    # not the way that has to pass the gate. `best_engine` asks every engine for these 40 dB.
     for onnx, least in ((small_onnx_fp32, 80), (small_onnx_fp16, 40)):
         with load_engine(build_small(onnx, own_tactics=True)) as engine:
             snr = metrics.snr_db(expected, run(engine, mel).ravel())
