@@ -6,6 +6,7 @@ All engines are FP16, of random weights where the vocoder is a published one: th
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -44,7 +45,6 @@ COVERS = [
 _NEEDS = ("tensorrt", "cuda")
 
 log = logging.getLogger(__name__)
-_ONE_LENGTH = "launch by launch, all of one length"
 Row = dict[str, Any]
 
 
@@ -140,29 +140,32 @@ def graphs(vocoder: str = "hifigan-v1", level: int = 1, requests: int = 200) -> 
             counted.append(tuple(mel.shape))
             return capture_graph(forward, mel, *more)
 
-        ways: dict[str, Callable[[Any], Any]] = {
-            _ONE_LENGTH: lambda e: TensorRTRunner(e, here.config),
-            "launch by launch": lambda e: TensorRTRunner(e, here.config),
-            "a graph for each length, 16 kept": lambda e: TensorRTRunner(
-                e, here.config, graph=True, max_graphs=16, capture=capture
-            ),
-            "a graph for each length, all kept": lambda e: TensorRTRunner(
-                e, here.config, graph=True, max_graphs=len(FRAMES) + requests, capture=capture
-            ),
-            f"{len(BUCKETS)} buckets, a graph each": lambda e: BucketedRunner(
-                TensorRTRunner(e, here.config, graph=True, capture=capture), BUCKETS
-            ),
-        }
+        def launched(engine: Any) -> TensorRTRunner:
+            return TensorRTRunner(engine, here.config)
+
+        def as_graphs(engine: Any, most: int = 16) -> TensorRTRunner:
+            return TensorRTRunner(engine, here.config, graph=True, max_graphs=most, capture=capture)
+
+        def in_buckets(engine: Any) -> BucketedRunner:
+            return BucketedRunner(as_graphs(engine), BUCKETS)
+
+        everything = functools.partial(as_graphs, most=len(FRAMES) + requests)
+        ways: tuple[tuple[str, Callable[[Any], Any], list[np.ndarray]], ...] = (
+            ("launch by launch, all of one length", launched, [middle] * len(mels)),
+            ("launch by launch", launched, mels),
+            ("a graph for each length, 16 kept", as_graphs, mels),
+            ("a graph for each length, all kept", everything, mels),
+            (f"{len(BUCKETS)} buckets, a graph each", in_buckets, mels),
+        )
         built = here.build(WIDE)
-        for name, way in ways.items():
+        for name, way, given in ways:
             row: Row = {"way": name}
             with torch_trials.noting(row):
                 here.need_time()
                 counted.clear()
                 variants.release("cuda")
                 with load_engine(built.path) as engine, way(engine) as runner:
-                    alike = name == _ONE_LENGTH
-                    row |= trials.request_row(runner, [middle] * len(mels) if alike else mels)
+                    row |= trials.request_row(runner, given)
                 row["graphs recorded"] = len(counted)
             data["rows"].append(row)
             log.info("%s", row)
