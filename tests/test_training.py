@@ -19,6 +19,7 @@ from labutils.training.losses import (
     PhaseAdvanceLoss,
     ReconstructionLoss,
 )
+from labutils.training.steadiness import SteadinessLoss
 from labutils.training.voicing import VoicingLoss
 
 SMALL = ["melgan", "hifigan-small", "gpt-sovits-v4-small", "bigvgan-small"]
@@ -102,13 +103,14 @@ def test_training_lowers_the_mel_loss():
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
-    whole = _trainer("hifigan-small")
+    draws = {"steadiness_weight": 1.0}  # a loss that draws noise
+    whole = _trainer("hifigan-small", **draws)
     whole.advance(10)
-    first = _trainer("hifigan-small")
+    first = _trainer("hifigan-small", **draws)
     first.advance(6)
     first.log_point({"mel": 1.0})
     keeping.save(first, tmp_path)
-    second = _trainer("hifigan-small")
+    second = _trainer("hifigan-small", **draws)
     assert keeping.resume(second, tmp_path)
     assert second.step == 6 and len(second.curve) == 1
     second.advance(10)
@@ -239,7 +241,39 @@ def test_the_voicing_loss_hears_a_hum_and_a_lost_period_and_not_another_draw_of_
     assert silence.grad.isfinite().all() and tone.grad.isfinite().all()
 
 
+class _MadeUp(torch.nn.Module):
+    """A generator whose phase is so many times what it reads."""
+
+    def __init__(self, slope: float):
+        super().__init__()
+        self.up = torch.nn.ConvTranspose1d(1, 1, 1, bias=False)
+        self.slope = torch.nn.Parameter(torch.tensor(slope))
+        torch.nn.init.ones_(self.up.weight)
+
+    def forward(self, mel: torch.Tensor) -> torch.Tensor:
+        return 0.3 * torch.sin(self.slope * self.up(mel))
+
+
+def test_the_steadiness_loss_hears_a_phase_that_hangs_on_the_last_bits():
+    torch.manual_seed(0)
+    mel, loss = 5 * torch.rand(2, 1, 8192), SteadinessLoss()
+    told = {}
+    for slope in (0.1, 10.0, 100.0):
+        generator = _MadeUp(slope)
+        fake = generator(mel)
+        told[slope] = loss(generator, mel, fake, fake.detach())
+        told[slope].backward()
+        assert torch.equal(generator(mel), fake), "the noise stayed in the generator"
+        assert generator.slope.grad > 0 or slope == 100.0  # there it is lost in any case
+    assert told[0.1] < -4 and -2.5 < told[10.0] < -1 and -1 < told[100.0] < 1
+    steep = _MadeUp(10.0)
+    unheard = torch.zeros(2, 1, 8192)
+    assert loss(steep, unheard, steep(unheard), unheard) == 0  # silence stays silence
+
+
 def test_what_has_no_weight_is_not_computed():
+    assert "steadiness" not in _trainer("hifigan-small").advance(1)
+    assert "steadiness" in _trainer("hifigan-small", steadiness_weight=1.0).advance(1)
     weights = {"front_end": 1.0, "mel": 1.0, "phase": 1.0, "voicing": 0.0}
     sounds = 0.1 * torch.randn(2, 1, 1, 8192, generator=torch.Generator().manual_seed(0))
     without = ReconstructionLoss(vocoders.preset("hifigan-small"), weights)

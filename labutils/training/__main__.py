@@ -69,6 +69,7 @@ def _arguments() -> argparse.Namespace:
         "mel_weight",
         "phase_weight",
         "voicing_weight",
+        "steadiness_weight",
         "adversarial_weight",
         "feature_weight",
     ):

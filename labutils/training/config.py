@@ -30,6 +30,7 @@ class TrainingConfig:
     mel_weight: float = 5.0
     phase_weight: float = 20.0
     voicing_weight: float = 0.0
+    steadiness_weight: float = 0.0
     adversarial_weight: float = 1.0
     feature_weight: float = 2.0
     clip: float = 500.0

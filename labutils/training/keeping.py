@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 
 import torch
 
@@ -28,6 +29,7 @@ def save(trainer: Trainer, folder: Path) -> None:
         "critics": trainer.learner.critics.state_dict(),
         "averaged": trainer.learner.averaged,
         "random": trainer.random.get_state(),
+        "noise": _noise(trainer.device).get_rng_state(),
         "optimisers": [optimiser.state_dict() for optimiser in trainer.learner.optimisers],
     }
     with whole_file(folder / "state.pt") as temporary:
@@ -61,8 +63,14 @@ def resume(trainer: Trainer, folder: Path) -> bool:
         for group in optimiser.param_groups:  # a loaded state brings a rate of its own
             group["lr"] = rate
     trainer.random.set_state(state["random"].cpu())
+    _noise(trainer.device).set_rng_state(state["noise"].cpu())
     trainer.step, trainer.seconds, trainer.curve = state["step"], state["seconds"], state["curve"]
     return True
+
+
+def _noise(device: torch.device) -> ModuleType:
+    """Where what a step draws on a device comes from (the noise of `SteadinessLoss`)."""
+    return torch.cuda if device.type == "cuda" else torch
 
 
 def start_from(trainer: Trainer, checkpoint: Path) -> None:

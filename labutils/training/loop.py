@@ -98,7 +98,8 @@ class Trainer:
 
     def average(self) -> nn.Module:
         """A copy of the generator with averaged weights, in evaluation mode, weight norm kept."""
-        model = vocoders.build(vocoders.preset(self.config.preset)).to(self.device)
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn for nothing
+            model = vocoders.build(vocoders.preset(self.config.preset)).to(self.device)
         with torch.no_grad():
             for mine, averaged in zip(model.parameters(), self.learner.averaged, strict=True):
                 mine.copy_(averaged)

@@ -21,6 +21,7 @@ from labutils.training.losses import (
     discriminator_loss,
     feature_loss,
 )
+from labutils.training.steadiness import SteadinessLoss
 
 __all__ = ["Step"]
 
@@ -51,6 +52,7 @@ class Step:
         names = ("front_end", "mel", "phase", "voicing")
         weights = {name: getattr(config, f"{name}_weight") for name in names}
         self.reconstruction = ReconstructionLoss(self.generator.config, weights).to(self.device)
+        self.steadiness = SteadinessLoss()
         on_gpu = self.device.type == "cuda"
         options = {
             "betas": (0.8, 0.99),
@@ -92,6 +94,9 @@ class Step:
         fake = self.generator(self.mel)
         losses = self.reconstruction(fake, self.audio, self.side_by_side)
         loss = self.reconstruction.total(losses)
+        if self.config.steadiness_weight:
+            losses["steadiness"] = self.steadiness(self.generator, self.mel, fake, self.audio)
+            loss = loss + self.config.steadiness_weight * losses["steadiness"]
         if adversarial:
             losses["critic"] = self._judge(fake.detach())
             self._update(self.critics, 1, losses["critic"])
