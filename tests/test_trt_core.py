@@ -10,7 +10,9 @@ import onnx
 import pytest
 from fake_tensorrt import fake
 from onnx import TensorProto, helper
+from tiny_vocoders import tiny
 
+from labutils import onnx_export
 from labutils import trt as engines
 from labutils.environment import MissingPackage
 from labutils.trt import (
@@ -323,6 +325,51 @@ def test_layers_get_their_precision_on_8_and_later_versions_say_what_to_do(tenso
             build(graph(), BuildOptions(OPTIONS.profiles, layer_precisions=wanted))
         with pytest.raises(BuildError, match="permit=.*to_fp16"):
             build(graph(), BuildOptions(OPTIONS.profiles, permit="float16"))
+
+
+def half_graph():
+    """A graph of FP16 whose ends are FP32, as `onnx_export.to_fp16` leaves it."""
+    kind, names = TensorProto, ("mel", "a", "b", "c", "d", "audio")
+    casts = {"mel": None, "a": kind.FLOAT16, "c": kind.FLOAT}
+    nodes = []
+    for number, (read, made) in enumerate(zip(names[:-1], names[1:], strict=True)):
+        if casts.get(read):
+            nodes.append(helper.make_node("Cast", [read], [f"{read}_"], f"cast{number}",
+                                          to=casts[read]))  # fmt: skip
+            read = f"{read}_"
+        nodes.append(helper.make_node("Tanh", [read], [made], f"layer{number}"))
+    ends = [helper.make_tensor_value_info(n, kind.FLOAT, ("b", 80, "t")) for n in ("mel", "audio")]
+    made = helper.make_graph(nodes, "graph", ends[:1], ends[1:])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_what_the_graph_keeps_in_float32_stays_so_on_8(tensorrt):
+    layers = ("layer0", "cast1", "layer1", "layer2", "layer3", "layer4")
+    stand_in = tensorrt(layers=layers)
+    build(half_graph(), OPTIONS)
+    assert read_onnx(half_graph()).single == ("layer0", "layer3", "layer4")
+    assert stand_in.seen["precisions"] == dict.fromkeys(("layer0", "layer3", "layer4"), "FLOAT")
+    assert stand_in.seen["flags"] == {"FP16", "PREFER_PRECISION_CONSTRAINTS"}
+    build(half_graph(), BuildOptions(OPTIONS.profiles, layer_precisions={"layer3": "float16"}))
+    assert stand_in.seen["precisions"]["layer3"] == "HALF", "what is asked for by name wins"
+    for version in ("10.16.1", "11.4.0"):  # their networks are typed by the graph
+        stand_in = tensorrt(version, layers=layers)
+        build(half_graph(), OPTIONS)
+        assert "precisions" not in stand_in.seen and not stand_in.seen["flags"]
+    # A graph of one type leaves the choice, and so does a name that the parser has changed.
+    assert read_onnx(graph()).single == () == read_onnx(graph(kind=TensorProto.FLOAT16)).single
+    stand_in = tensorrt(layers=("another",))
+    build(half_graph(), OPTIONS)
+    assert stand_in.seen["flags"] == {"FP16"} and "precisions" not in stand_in.seen
+
+
+def test_the_ends_of_an_fp16_vocoder_are_what_it_keeps(tmp_path):
+    model = tiny("hifigan-v1")
+    onnx_export.export(model, tmp_path / "a.onnx", exporter="legacy")
+    half = onnx_export.to_fp16(tmp_path / "a.onnx", tmp_path / "b.onnx")
+    assert read_onnx(half).single == ("conv_pre/Conv", "conv_post/Conv", "Tanh")
+    all_half = onnx_export.to_fp16(tmp_path / "a.onnx", tmp_path / "c.onnx", exclude=())
+    assert read_onnx(all_half).single == () == read_onnx(tmp_path / "a.onnx").single
 
 
 def test_a_node_that_the_parser_refuses_is_named(tensorrt, tmp_path):

@@ -157,7 +157,8 @@ def _config(
             f"{versions.tell_version()} takes types from the graph, permit={options.permit} has no "
             "meaning: convert the graph with onnx_export.to_fp16"
         )
-    chosen = versions.constrain_layers(network, config, options.layer_precisions)
+    wanted = _kept_single(network, source) | options.layer_precisions
+    chosen = versions.constrain_layers(network, config, wanted)
     versions.allow_precisions(config, {*source.precisions, *options.permit, *chosen.values()})
     versions.tf32(config, options.tf32)
     versions.no_external_tactics(config, own=options.own_tactics)
@@ -173,6 +174,15 @@ def _config(
         if place < 0:
             raise BuildError(f"TensorRT refuses the profile {wanted} for {source.name}")
     return config
+
+
+def _kept_single(network: trt.INetworkDefinition, source: OnnxSource) -> dict[str, str]:
+    """What computes in float32 in a graph of float16, for 8.6: FP16 that is permitted to one layer
+    is permitted to all, and it would take what is faster. Later versions follow the graph."""
+    if versions.types_from_graph() or not source.single:
+        return {}
+    layers: list[trt.ILayer] = [network.get_layer(i) for i in range(network.num_layers)]
+    return {layer.name: "float32" for layer in layers if layer.name in source.single}
 
 
 def _last(messages: Messages) -> str:

@@ -14,12 +14,16 @@ from labutils.trt.options import BuildError
 __all__ = ["OnnxSource", "read_onnx"]
 
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear"}
+# Of what a vocoder is made of: what computes nothing, or nothing with the numbers of a signal.
+_MOVES = {"Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Pad", "Reshape", "Shape",
+          "Slice", "Squeeze", "Transpose", "Unsqueeze"}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class OnnxSource:
     """A vocoder's graph. `sha` is the SHA-256 of `data`; `precisions` the number types in it:
-    "float16" where there are such tensors, "int8" where it quantizes.
+    "float16" where there are such tensors, "int8" where it quantizes. `single` are the names of
+    the nodes that compute in float32 in a graph that has float16, too.
     """
 
     name: str
@@ -29,6 +33,7 @@ class OnnxSource:
     n_mels: int
     precisions: frozenset[str]
     nodes: tuple[str, ...] = field(repr=False)
+    single: tuple[str, ...] = field(repr=False)
 
     def node(self, index: int) -> str:
         """Name and operator of a node, as in "conv_pre/Conv (Conv)"; empty where there is none."""
@@ -56,14 +61,16 @@ def read_onnx(onnx: str | PathLike[str] | bytes | Any) -> OnnxSource:
             f"{name} is no vocoder: its input {inputs[0].name} is ({shape}), expected (batch, "
             "n_mels, frames) with a fixed number of mel bands"
         )
+    precisions = frozenset(_precisions(model))
     return OnnxSource(
         name,
         data,
         hashlib.sha256(data).hexdigest(),
         inputs[0].name,
         dims[1].dim_value,
-        frozenset(_precisions(model)),
+        precisions,
         tuple(f"{n.name or 'without a name'} ({n.op_type})" for n in model.graph.node),
+        tuple(_single(model)) if "float16" in precisions else (),
     )
 
 
@@ -116,3 +123,18 @@ def _precisions(model: Any) -> set[str]:
                 types.add(attribute.t.data_type)
     found = {"float16"} if half in types else set()
     return found | ({"int8"} if any(n.op_type in _QUANTIZED for n in model.graph.node) else set())
+
+
+def _single(model: Any) -> list[str]:
+    """Names of the nodes whose result is float32, by the types of what they read."""
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    types |= {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    single, found = require("onnx").TensorProto.FLOAT, []
+    for node in model.graph.node:
+        told = {a.name: a.t.data_type if a.name == "value" else a.i for a in node.attribute}
+        read = next((types[name] for name in node.input if name in types), None)
+        made = told.get("to", told.get("value")) if node.op_type in {"Cast", "Constant"} else read
+        types |= dict.fromkeys(node.output, made)
+        if made == single and node.name and node.op_type not in _MOVES:
+            found.append(node.name)
+    return found

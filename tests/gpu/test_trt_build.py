@@ -19,6 +19,7 @@ from labutils.trt import (
     Messages,
     Profile,
     build,
+    inspect,
     load_engine,
     profiles,
     timing_cache,
@@ -116,6 +117,14 @@ def test_an_fp16_engine_passes_its_gate_at_every_shape(small_vocoder, small_engi
             )
     assert min(snrs.values()) >= 45, snrs
     assert max(snrs.values()) < 100, f"this is not FP16: {snrs}"
+
+
+def test_the_layers_that_the_graph_keeps_in_float32_are_not_made_faster(small_engine_fp16):
+    with load_engine(small_engine_fp16) as engine:
+        found = inspect.layers(engine)
+    ends = [found.fused(node)["precision"] for node in ("conv_pre/Conv", "conv_post/Conv")]
+    assert ends == ["FP32", "FP32"], ends
+    assert found.fused("resblocks.0.convs1.0/Conv")["precision"] == "FP16"
 
 
 def test_tf32_is_off_unless_asked_for(small_vocoder, build_small, small_onnx_fp32, speech):
