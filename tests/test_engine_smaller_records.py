@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from labutils.engines import (
 from labutils.engines.building import Built
 from labutils.runners import TorchRunner
 from labutils.trt import BuildError
+from labutils.trt.build_log import build_times
+from labutils.trt.messages import Message
 
 
 def fake_build(candidate, seconds):
@@ -212,3 +215,49 @@ def test_a_copy_is_timed_after_the_pause_and_without_it():
     told = []
     taken = within_host.copy_ms(lambda: told.append(time.perf_counter()), tries=4, pause=0.003)
     assert taken.shape == (4,) and (np.diff(told) >= 0.003).all()
+
+
+POINTWISE = "PWN(ups.0/LeakyRelu) (PointWiseV2[0x80000028])"
+CONVOLUTION = "conv_pre/Conv + PWN(LeakyRelu) (CaskConvolution[0x80000009])"
+SAID = (
+    "*************** Autotuning format combination: Float(512,1) -> Float(512,1) ***************",
+    f"--------------- Timing Runner: {POINTWISE}",
+    "Tactic: 0x0000000000000000 Time: 0.0077",
+    "Tactic: 0x0000000000000001 Time: 0.0084",
+    f"{POINTWISE} profiling completed in 0.7 seconds. Fastest Tactic: 0x00000000 Time: 0.0077",
+    f"--------------- Timing Runner: {POINTWISE}",
+    "Tactic: 0x0000000000000000 Time: 0.0077",
+    f"{POINTWISE} profiling completed in 0.5 seconds. Fastest Tactic: 0x00000000 Time: 0.0077",
+    "--------------- Timing Runner: conv_pre/Conv (CudnnConvolution[0x80000000])",
+    "CudnnConvolution has no valid tactics for this config, skipping",
+    f"--------------- Timing Runner: {CONVOLUTION}",
+    "Tactic Name: sm80_xmma_fprop_f16f16 Tactic: 0x00a1b2 Time: 0.0101",
+    "Tactic Name: sm80_xmma_fprop_f16f32 Tactic: 0x00a1b3 Time: 0.0102",
+    f"{CONVOLUTION} profiling completed in 1.2e-02 seconds. Fastest Tactic: 0x00a1b2 Time: 0.01",
+    ">>>>>>>>>>>>>>> Chose Runner Type: CaskConvolution Tactic: 0x00a1b2",
+)
+
+
+def test_the_log_of_a_build_tells_what_its_time_went_to(monkeypatch):
+    pointwise, convolution = build_times(SAID)
+    assert pointwise == {
+        "kernels": "PointWiseV2", "layers": 1, "layouts": 2, "tried": 3,
+        "seconds": pytest.approx(1.2),
+    }  # fmt: skip
+    assert convolution["kernels"] == "CaskConvolution" and convolution["tried"] == 2
+    assert convolution["seconds"] == pytest.approx(0.012)
+    assert build_times(["[timing cache] a hit for every layer"]) == []
+
+    asked = []
+
+    def build(onnx, options, level="warning"):
+        asked.append((options.optimization_level, options.timing_cache, level))
+        entries = [Message("verbose", text) for text in SAID]
+        return SimpleNamespace(seconds=2.0, messages=SimpleNamespace(entries=entries))
+
+    monkeypatch.setattr(smaller, "Graphs", FakeMaker)
+    monkeypatch.setattr(smaller, "build", build)
+    made = smaller.build_time.__wrapped__().data
+    assert asked == [(0, None, "warning"), (1, None, "verbose")], "the first one loads TensorRT"
+    assert made["rows"] == build_times(SAID) and made["seconds"] == 2.0
+    assert 0 <= made["processor_seconds"] < 2

@@ -3,8 +3,8 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--waits`, `--host-copies`, `--copies` and `--host-latency` make the smaller records. What needs
-TensorRT or a GPU shows its record elsewhere.
+`--build-time`, `--waits`, `--host-copies`, `--copies` and `--host-latency` make the smaller
+records. What needs TensorRT or a GPU shows its record elsewhere.
 """
 
 from labutils.engines.candidates import best_engine
@@ -18,7 +18,7 @@ from labutils.engines.results import (
     summary,
 )
 from labutils.engines.rewrites import FORMS, image, rewrite
-from labutils.engines.smaller import build_levels, copies, gates, host_latency
+from labutils.engines.smaller import build_levels, build_time, copies, gates, host_latency
 from labutils.engines.waiting import waits, wake_up_ms
 from labutils.engines.within_host import host_copies
 
@@ -27,6 +27,7 @@ __all__ = [
     "best",
     "best_engine",
     "build_levels",
+    "build_time",
     "caption",
     "copies",
     "gates",

@@ -13,6 +13,7 @@ __all__ = ["main"]
 _SMALLER = {
     "gates": ("05-gates: engines of trained vocoders against PyTorch", smaller.gates),
     "build_levels": ("05-build-levels: seconds of a build by level", smaller.build_levels),
+    "build_time": ("05-build-time: what a build spends its time on", smaller.build_time),
     "waits": ("06-waits: how the host waits", waiting.waits),
     "host_copies": ("06-host-copies: within the host", within_host.host_copies),
     "copies": ("06-copies: pageable and pinned", smaller.copies),

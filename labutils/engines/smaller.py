@@ -24,9 +24,10 @@ from labutils.engines.settings import settings
 from labutils.metrics.scores import snr_db
 from labutils.records import Noted
 from labutils.runners import TensorRTRunner
-from labutils.trt import BuildOptions, Profile
+from labutils.trt import BuildOptions, Profile, build
+from labutils.trt.build_log import build_times
 
-__all__ = ["GATES", "TRAINED", "build_levels", "copies", "gates", "host_latency"]
+__all__ = ["GATES", "TRAINED", "build_levels", "build_time", "copies", "gates", "host_latency"]
 
 TRAINED = ("hifigan-small", "melgan", "gpt-sovits-v4-small", "bigvgan-small")
 GATES = {"FP32": 80.0, "FP16": 45.0}  # dB against torch FP32 without TF32
@@ -129,6 +130,28 @@ def build_levels(vocoder: str = "hifigan-small", frames: int = 400) -> Iterator[
                 rows.append(row)
                 log.info("%s", row)
                 yield Noted({"rows": rows}, tactic_sources=SOURCES)
+
+
+@records.experiment(
+    "05-build-time", needs=("tensorrt", "cuda"), covers=[*COVERS, "labutils.trt.build_log"]
+)
+def build_time(vocoder: str = "hifigan-small", frames: int = 400, level: int = 1) -> Noted:
+    """What a build without a timing cache spends its time on; TensorRT is loaded before it starts.
+
+    ``{"rows": [...], "seconds", "processor_seconds", ...}``: rows by kind of kernel, the seconds of
+    the whole build, and those of the processor's cores together.
+    """
+    with settings(500.0) as given, Graphs(given.graphs) as graphs:
+        onnx = graphs.get(GraphSpec(vocoder, AS_IT_IS, True, (1, frames), trained=True))
+        options = BuildOptions((Profile.fixed(frames),), optimization_level=level)
+        build(onnx, replace(options, optimization_level=0))
+        before = time.process_time()
+        built = build(onnx, options, level="verbose")
+        spent = time.process_time() - before
+    rows = build_times(entry.text for entry in built.messages.entries)
+    facts = {"vocoder": vocoder, "frames": frames, "level": level}
+    facts |= {"seconds": built.seconds, "processor_seconds": spent}
+    return Noted({**facts, "rows": rows}, tactic_sources=SOURCES)
 
 
 @records.experiment(

@@ -100,6 +100,7 @@ def _all() -> Iterator[Step]:
         ("copies", 60, smaller.copies),
         ("host-latency", 300, smaller.host_latency),
         ("build-levels", 500, smaller.build_levels),
+        ("build-time", 240, smaller.build_time),
     ):
         yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
     yield _notebook("05", 600)
