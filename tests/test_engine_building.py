@@ -1,9 +1,6 @@
 """Engines built in a process of their own: results, errors, and builds that never end."""
 
 import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +20,6 @@ def work(onnx, options, folder):
     name = Path(onnx).name
     if name == "sleeps":
         time.sleep(60)
-    if name == "slow":
-        for _ in range(20):
-            time.sleep(0.1)
     if name == "dies":
         os._exit(3)
     if name == "refused":
@@ -65,35 +59,6 @@ def test_a_build_that_takes_too_long_is_stopped_and_the_next_one_works(made, mon
         made.build("sleeps", OPTIONS, seconds=0.2)
     assert time.monotonic() - begin < 10
     assert made.build("a", OPTIONS, seconds=60).path != before
-
-
-IN_TIME = """
-import sys
-from labutils.engines.building import Builder
-from test_engine_building import OPTIONS, work
-if __name__ == "__main__":
-    with Builder(sys.argv[1], work=work) as builder:
-        builder.build("a", OPTIONS)
-        print("begins", flush=True)
-        print(builder.build("slow", OPTIONS, seconds=4.0).path.read_text(), flush=True)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-def test_time_in_which_all_stand_still_does_not_count(tmp_path):
-    script = tmp_path / "in_time.py"
-    script.write_text(IN_TIME)
-    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, script, tmp_path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
-    assert process.stdout.readline() == "begins\n", process.stderr.read()
-    os.killpg(process.pid, signal.SIGSTOP)
-    time.sleep(6.0)
-    os.killpg(process.pid, signal.SIGCONT)
-    out, err = process.communicate(timeout=60)
-    assert out == "slow\n", err
 
 
 def test_a_process_that_dies_is_an_error_not_the_end(made):
