@@ -19,6 +19,7 @@ from labutils.training.losses import (
     PhaseAdvanceLoss,
     ReconstructionLoss,
 )
+from labutils.training.loudness import LoudnessLoss
 from labutils.training.steadiness import SteadinessLoss
 from labutils.training.voicing import VoicingLoss
 
@@ -241,6 +242,26 @@ def test_the_voicing_loss_hears_a_hum_and_a_lost_period_and_not_another_draw_of_
     assert silence.grad.isfinite().all() and tone.grad.isfinite().all()
 
 
+def test_the_loudness_loss_hears_what_an_ear_does():
+    draw = torch.Generator().manual_seed(0)
+    time = torch.arange(22050) / 22050
+    voice = sum(0.2 / k * torch.sin(2 * torch.pi * 120 * k * time) for k in range(1, 40))
+    noise = torch.randn(len(time), generator=draw)
+    voice, noise = voice[None, None], noise[None, None]
+    loss = LoudnessLoss(22050)
+    assert loss(voice, voice) < 1e-3
+    assert loss(voice * 1e-3, voice) > 2  # most of it is gone
+    # The louder a noise the more, and by less than its level: 20 dB are not ten times.
+    soft, loud = (loss(voice + level * noise, voice) for level in (3e-3, 3e-2))
+    assert 1.5 * soft < loud < 8 * soft
+    assert loss(0.05 * voice, 0.1 * voice) > 0.8 * loss(0.5 * voice, voice)  # nor how loud it is
+    high = torch.sin(2 * torch.pi * 9500 * time)[None, None]
+    assert loss(voice + 0.1 * high, voice) < 0.2 * loss(voice + 0.1 * noise, voice)
+    silence = torch.zeros_like(voice).requires_grad_()
+    (loss(silence, voice) + loss(voice.requires_grad_(), silence.detach())).backward()
+    assert silence.grad.isfinite().all() and voice.grad.isfinite().all()
+
+
 class _MadeUp(torch.nn.Module):
     """A generator whose phase is so many times what it reads."""
 
@@ -279,6 +300,8 @@ def test_what_has_no_weight_is_not_computed():
     without = ReconstructionLoss(vocoders.preset("hifigan-small"), weights)
     losses = without(*sounds)
     assert set(losses) == {"front_end", "mel", "phase"}
+    one = ReconstructionLoss(vocoders.preset("hifigan-small"), {"loudness": 1.0, "mel": 0.0})
+    assert set(one(*sounds)) == {"loudness"}
     heard = ReconstructionLoss(vocoders.preset("hifigan-small"), weights | {"voicing": 2.0})
     more = heard(*sounds)
     assert heard.total(more) == pytest.approx(

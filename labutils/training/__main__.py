@@ -68,6 +68,7 @@ def _arguments() -> argparse.Namespace:
         "front_end_weight",
         "mel_weight",
         "phase_weight",
+        "loudness_weight",
         "voicing_weight",
         "steadiness_weight",
         "adversarial_weight",

@@ -29,6 +29,7 @@ class TrainingConfig:
     front_end_weight: float = 45.0
     mel_weight: float = 5.0
     phase_weight: float = 20.0
+    loudness_weight: float = 0.0
     voicing_weight: float = 0.0
     steadiness_weight: float = 0.0
     adversarial_weight: float = 1.0

@@ -1,5 +1,5 @@
 """What the generator is told: copy the mel that it was given, sound right at seven resolutions, let
-phases run steadily, repeat as its periods do, and fool the critics."""
+phases run steadily, be as loud as it is, repeat as its periods do, and fool the critics."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from labutils.mel import MelConfig, MelSpectrogram
 from labutils.training.branches import own_gradient
+from labutils.training.loudness import LoudnessLoss
 from labutils.training.voicing import VoicingLoss
 from labutils.vocoders import VocoderConfig
 
@@ -162,11 +163,11 @@ def _in_turn(calls: list[Callable[[], Tensor]]) -> list[Tensor]:
 
 
 class ReconstructionLoss(nn.Module):
-    """How far a copy is from the recording: `front_end`, `mel`, `phase` and `voicing`, weighted.
+    """How far a copy is from the recording: by `front_end`, `mel`, `phase`, `loudness`, `voicing`.
 
     Args:
         vocoder: whose mel and output rate count.
-        weights: of the four, by name; `voicing` is not computed where its weight is 0.
+        weights: by name; what has none, or 0, is not computed.
     """
 
     def __init__(self, vocoder: VocoderConfig, weights: Mapping[str, float]):
@@ -175,6 +176,7 @@ class ReconstructionLoss(nn.Module):
         self.front_end = FrontEndLoss(vocoder.mel, vocoder.output_sample_rate)
         self.mel = MultiScaleMelLoss(vocoder.output_sample_rate)
         self.phase = PhaseAdvanceLoss()
+        self.loudness = LoudnessLoss(vocoder.output_sample_rate)
         self.voicing = VoicingLoss(vocoder.output_sample_rate)
 
     def forward(
@@ -187,22 +189,23 @@ class ReconstructionLoss(nn.Module):
 
         `run` makes the calls for all resolutions: in turn, or side by side as `Branches` does.
         """
-        mel, phase = self.mel.resolutions, self.phase.resolutions
-        voicing = [self.voicing] if self.weights.get("voicing") else []
-        parts = {"front_end": [self.front_end], "mel": mel, "phase": phase, "voicing": voicing}
-        distances = iter(
-            run(
-                [
-                    lambda part=part: part(own_gradient(fake), real)
-                    for several in parts.values()
-                    for part in several
-                ]
-            )
-        )
+        parts: dict[str, Iterable[nn.Module]] = {
+            "front_end": [self.front_end],
+            "mel": self.mel.resolutions,
+            "phase": self.phase.resolutions,
+            "loudness": [self.loudness],
+            "voicing": [self.voicing],
+        }
+        wanted = {name: list(several) for name, several in parts.items() if self.weights.get(name)}
+        calls = [
+            lambda part=part: part(own_gradient(fake), real)
+            for several in wanted.values()
+            for part in several
+        ]
+        distances = iter(run(calls))
         return {
             name: torch.stack([next(distances) for _ in several]).sum()
-            for name, several in parts.items()
-            if several
+            for name, several in wanted.items()
         }
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:

@@ -49,7 +49,7 @@ class Step:
         self.averaged = [p.detach().clone() for p in self.generator.parameters()]
         self.side_by_side = Branches(self.device)
         blocks_side_by_side(self.generator, self.side_by_side)
-        names = ("front_end", "mel", "phase", "voicing")
+        names = ("front_end", "mel", "phase", "loudness", "voicing")
         weights = {name: getattr(config, f"{name}_weight") for name in names}
         self.reconstruction = ReconstructionLoss(self.generator.config, weights).to(self.device)
         self.steadiness = SteadinessLoss()
