@@ -20,7 +20,10 @@ def step_of(preset: str, *, fast: bool) -> Step:
         list(noise.astype(np.int16)), config.output_sample_rate, config, device="cuda"
     )
     batch = Mixture([(corpus, 1.0)], 8, 32).draw(torch.Generator("cuda").manual_seed(0))
-    settings = TrainingConfig(preset, steps=10, batch=8, frames=32, critic_width=0.5)
+    settings = TrainingConfig(
+        preset, steps=10, batch=8, frames=32, critic_width=0.5, loudness_weight=20.0,
+        voicing_weight=20.0,
+    )  # fmt: skip
     torch.manual_seed(0)
     step = Step(settings, *batch, graphs=fast)
     if not fast:
