@@ -356,6 +356,11 @@ def test_what_the_graph_keeps_in_float32_stays_so_on_8(tensorrt):
         stand_in = tensorrt(version, layers=layers)
         build(half_graph(), OPTIONS)
         assert "precisions" not in stand_in.seen and not stand_in.seen["flags"]
+    odd = half_graph()
+    odd.graph.node[0].name = "layer[0]*"  # no pattern: the name of one layer
+    stand_in = tensorrt(layers=("layer[0]*", "layer0", "layer1"))
+    build(odd, OPTIONS)
+    assert stand_in.seen["precisions"] == {"layer[0]*": "FLOAT"}
     # A graph of one type leaves the choice, and so does a name that the parser has changed.
     assert read_onnx(graph()).single == () == read_onnx(graph(kind=TensorProto.FLOAT16)).single
     stand_in = tensorrt(layers=("another",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
@@ -182,7 +183,7 @@ def _kept_single(network: trt.INetworkDefinition, source: OnnxSource) -> dict[st
     if versions.types_from_graph() or not source.single:
         return {}
     layers: list[trt.ILayer] = [network.get_layer(i) for i in range(network.num_layers)]
-    return {layer.name: "float32" for layer in layers if layer.name in source.single}
+    return {glob.escape(one.name): "float32" for one in layers if one.name in source.single}
 
 
 def _last(messages: Messages) -> str:
