@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from labutils import vocoders
 from labutils.vocoders import CheckpointError, load_checkpoint, preset, save_checkpoint
@@ -99,6 +100,21 @@ def test_weight_norm_for_training(config, norm, tmp_path):
         assert all(torch.equal(v, loaded.state_dict()[k]) for k, v in model.state_dict().items())
     with torch.inference_mode():
         assert torch.allclose(loaded(mel_of(config)), model(mel_of(config)), atol=1e-5)
+
+
+def test_training_goes_on_from_filters_of_zeros(config, tmp_path):
+    model = vocoders.create(config)
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
+    with torch.no_grad():
+        for layer in layers[:-1]:  # the last one has a single filter
+            layer.weight[0] = 0
+    torch.save(model.state_dict(), tmp_path / "g")
+    loaded = load_checkpoint(tmp_path / "g", config, fold=False)
+    sound = loaded(mel_of(config))
+    with torch.inference_mode():
+        assert torch.allclose(sound, model(mel_of(config)), atol=1e-5)
+    sound.square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in loaded.parameters() if p.grad is not None)
 
 
 def test_prefix_of_distributed_training(hifigan):

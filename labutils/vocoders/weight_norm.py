@@ -2,6 +2,7 @@
 
 from typing import TypeVar
 
+import torch
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize
 
@@ -14,7 +15,8 @@ def add_weight_norm(model: M) -> M:
     """Put weight norm on every convolution, except the children that `model.unnormed` names.
 
     Works in place. The weights keep their values: w = g * v / |v| with g = |v| to begin with
-    (Salimans and Kingma 2016).
+    (Salimans and Kingma 2016). A filter of zeros keeps g = 0 and gets a direction, since 0 / 0 is
+    NaN: training and rounding to FP16 leave such filters.
     """
     skip = [getattr(model, name) for name in getattr(model, "unnormed", ())]
     for module in list(model.modules()):
@@ -22,6 +24,9 @@ def add_weight_norm(model: M) -> M:
             module is s for s in skip
         ):
             parametrizations.weight_norm(module)
+            norm, direction = module.parametrizations.weight.parameters()
+            with torch.no_grad():
+                direction.masked_fill_(norm == 0, 1.0)
     return model
 
 

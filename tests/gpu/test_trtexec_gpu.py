@@ -122,7 +122,17 @@ def test_a_graph_gives_the_same_bits(engine):
         assert np.array_equal(held.output.cpu().numpy(), expected)
 
 
-def test_two_streams_at_once(engine):
+def test_two_streams_at_once(engine, monkeypatch):
+    enqueue = bound.Bound.enqueue
+
+    def enqueue_long(self):
+        with torch.cuda.stream(self.stream):
+            torch.cuda._sleep(
+                20_000_000
+            )  # cycles, some 10 ms: the host launches the next meanwhile
+        enqueue(self)
+
+    monkeypatch.setattr(bound.Bound, "enqueue", enqueue_long)
     options = timing.TimingOptions(
         True, False, False, warm_up_ms=20, iterations=20, seconds=0.1, streams=2
     )
