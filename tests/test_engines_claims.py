@@ -22,9 +22,11 @@ ROWS = [
     engine("TensorRT FP16", 4.0),
     engine("TensorRT FP16, graph", 3.0),
     engine("TensorRT FP16, image, graph", 2.5, tried=True, build_seconds=70.0),
-    engine("TensorRT FP16, level 5, graph", 3.3, tried=True),
+    engine("TensorRT FP16, level 5, graph", 3.3, tried=True, build_seconds=9.0, kept=True),
     engine("TensorRT FP16 allowed, graph", 1.0, snr_db=31.0),
     {"backend": "tensorrt", "variant": "TensorRT FP16, polyphase", "batch": 1, "tried": True,
+     "error": "BuildError: no"},
+    {"backend": "tensorrt", "variant": "TensorRT FP16, level 4", "batch": 1, "tried": True,
      "error": "not measured: time"},
 ]  # fmt: skip
 
@@ -33,12 +35,13 @@ def test_tried_is_compared_with_the_plain_engine_and_slower_ones_stay():
     table = claims.tried({"v1": ROWS})
     assert [line["tried"] for line in table] == ["FP16, image", "FP16, level 5", "FP16, polyphase"]
     assert [line["times faster"] for line in table] == [3.0 / 2.5, 3.0 / 3.3, None]
-    assert table[2]["why there is no figure"] == "not measured: time" and table[2]["ms"] is None
-    assert table[0]["build (s)"] == 70.0
+    assert table[2]["why there is no figure"] == "BuildError: no" and table[2]["ms"] is None
+    assert [line["build (s)"] for line in table] == [70.0, None, None]
+    assert claims.not_tried({"v1": ROWS, "v2": ROWS[:3]}) == {"v1": ["FP16, level 4"]}
 
 
 def test_without_failures_there_is_no_column_for_them():
-    assert "why there is no figure" not in claims.tried({"v1": ROWS[:-1]})[0]
+    assert "why there is no figure" not in claims.tried({"v1": ROWS[:-2]})[0]
 
 
 def test_promises_are_held_against_fp32_and_against_the_baseline():

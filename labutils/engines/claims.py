@@ -12,9 +12,11 @@ from typing import Any
 
 from labutils.engines.candidates import best_engine
 
-__all__ = ["precisions", "promises", "tried"]
+__all__ = ["not_tried", "precisions", "promises", "tried"]
 
 Row = Mapping[str, Any]
+
+_NO_TIME = "not measured: time"  # as `trials.engine_rows` says it
 
 
 def _measured(rows: Sequence[Row], backend: str, batch: int) -> list[Row]:
@@ -62,14 +64,16 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
     """What was tried beside plain engines, a row each, with its figure or why there is none.
 
     `rows` {vocoder: rows}. "times faster" compares with the plain FP16 engine, launched in the same
-    way, as a CUDA graph; below 1 it is slower.
+    way, as a CUDA graph; below 1 it is slower. "build (s)" is None for an engine that was there
+    before the run: what the GPU did beside that build is not known. What the run had no time for is
+    left out (`not_tried`).
     """
     table = []
     for vocoder, found in rows.items():
         engines = _measured(found, "tensorrt", batch)
         plain = _named(engines, "TensorRT FP16, graph")
         for row in found:
-            if row["backend"] != "tensorrt" or row["batch"] != batch or not row.get("tried"):
+            if not _is_try(row, batch) or row.get("error") == _NO_TIME:
                 continue
             ms = row.get("median_ms")
             table.append({
@@ -78,13 +82,30 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
                 "ms": ms,
                 "times faster": _times(plain, row) if ms else None,
                 "SNR (dB)": row.get("snr_db"),
-                "build (s)": row.get("build_seconds"),
+                "build (s)": None if row.get("kept") else row.get("build_seconds"),
                 "why there is no figure": row.get("error", ""),
             })  # fmt: skip
     if not any(line["why there is no figure"] for line in table):
         for line in table:
             del line["why there is no figure"]
     return table
+
+
+def not_tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list[str]]:
+    """{vocoder: what its run had no time for}, of those where something is missing."""
+    missing = {
+        vocoder: [
+            row["variant"].removeprefix("TensorRT ")
+            for row in found
+            if _is_try(row, batch) and row.get("error") == _NO_TIME
+        ]
+        for vocoder, found in rows.items()
+    }
+    return {vocoder: names for vocoder, names in missing.items() if names}
+
+
+def _is_try(row: Row, batch: int) -> bool:
+    return row["backend"] == "tensorrt" and row["batch"] == batch and bool(row.get("tried"))
 
 
 def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:

@@ -127,9 +127,7 @@ def test_two_streams_at_once(engine, monkeypatch):
 
     def enqueue_long(self):
         with torch.cuda.stream(self.stream):
-            torch.cuda._sleep(
-                20_000_000
-            )  # cycles, some 10 ms: the host launches the next meanwhile
+            torch.cuda._sleep(20_000_000)  # cycles: some 10 ms in which the host goes on
         enqueue(self)
 
     monkeypatch.setattr(bound.Bound, "enqueue", enqueue_long)
