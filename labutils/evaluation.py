@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean, median
 
@@ -77,13 +77,19 @@ def griffin_lim_copy(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same path with Griffin-Lim in place of the network, from the random phases of `seed`;
     shapes as in :func:`copy_synthesis`."""
-    copy = mel.griffin_lim(
-        log_mel(samples, sample_rate, config)[0], config.mel, iterations=iterations, seed=seed
-    )
-    copy = audio.resample(copy, config.mel.sample_rate, config.output_sample_rate)
+    return next(_griffin_lim_copies(config, samples, sample_rate, [seed], iterations))
+
+
+def _griffin_lim_copies(
+    config, samples: np.ndarray, sample_rate: int, seeds: Iterable[int], iterations: int = 60
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(reference, copy) for each seed."""
+    heard = log_mel(samples, sample_rate, config)[0]
     reference = _reference(samples, sample_rate, config)
-    length = min(len(copy), len(reference))
-    return reference[:length], copy[:length]
+    for copy in mel.griffin_lim_starts(heard, config.mel, seeds, iterations):
+        copy = audio.resample(copy, config.mel.sample_rate, config.output_sample_rate)
+        length = min(len(copy), len(reference))
+        yield reference[:length], copy[:length]
 
 
 def held_out_comparison(model: nn.Module, clips: Sequence[SpeechClip]) -> dict:
@@ -115,9 +121,9 @@ def compare_copies(
     """
     rate = model.config.output_sample_rate
     copies = [(VOCODER, 0, copy_synthesis(model, samples, sample_rate))]
-    for seed in range(starts):
-        copy = griffin_lim_copy(model.config, samples, sample_rate, seed=seed)
-        copies.append((GRIFFIN_LIM, seed, copy))
+    seeds = range(starts)
+    guessed = _griffin_lim_copies(model.config, samples, sample_rate, seeds)
+    copies += [(GRIFFIN_LIM, seed, copy) for seed, copy in zip(seeds, guessed, strict=True)]
     return [
         {"method": method, "start": start, **metrics.compare(reference, copy, rate)}
         for method, start, (reference, copy) in copies

@@ -5,6 +5,7 @@ field that is overlooked most: log10 in MelGAN, natural logarithm elsewhere.
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import librosa
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["MelConfig", "MelSpectrogram", "griffin_lim"]
+__all__ = ["MelConfig", "MelSpectrogram", "griffin_lim", "griffin_lim_starts"]
 
 _LOG_SCALE = {"ln": 1.0, "log10": 1 / math.log(10)}
 
@@ -177,22 +178,31 @@ def griffin_lim(
     log_mel (n_mels, frames) in the units of `config`; returns float32 (hop_length * frames,) at
     `config.sample_rate`, in step with the signal that the mel was made of. Non-negative least
     squares undoes the mel filters, then the fast Griffin-Lim algorithm (Perraudin et al. 2013)
-    finds phases; both from librosa. Raises ValueError for a wrong shape.
+    finds phases, beginning with random ones; both from librosa. Raises ValueError for a wrong
+    shape.
     """
+    return next(griffin_lim_starts(log_mel, config, [seed], iterations))
+
+
+def griffin_lim_starts(
+    log_mel: np.ndarray, config: MelConfig, seeds: Iterable[int], iterations: int = 60
+) -> Iterator[np.ndarray]:
+    """`griffin_lim` from the random phases of each seed; the mel filters are undone once."""
     log_mel = np.asarray(log_mel)
     if log_mel.ndim != 2 or log_mel.shape[0] != config.n_mels or log_mel.shape[1] < 1:
         raise ValueError(
             f"log_mel must have the shape ({config.n_mels}, frames), not {log_mel.shape}"
         )
     magnitude = librosa.util.nnls(config.filterbank(), config.magnitudes(log_mel))
-    samples = librosa.griffinlim(
-        magnitude,
-        n_iter=iterations,
-        hop_length=config.hop_length,
-        win_length=config.win_length,
-        n_fft=config.n_fft,
-        center=False,
-        random_state=seed,
-    )
     length = config.hop_length * log_mel.shape[1]
-    return samples[config.padding : config.padding + length].astype(np.float32)
+    for seed in seeds:
+        samples = librosa.griffinlim(
+            magnitude,
+            n_iter=iterations,
+            hop_length=config.hop_length,
+            win_length=config.win_length,
+            n_fft=config.n_fft,
+            center=False,
+            random_state=seed,
+        )
+        yield samples[config.padding : config.padding + length].astype(np.float32)

@@ -228,11 +228,11 @@ def test_a_failed_save_leaves_no_file(tmp_path, monkeypatch):
 
 
 def test_load_by_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("labutils.vocoders.checkpoint.DATA", tmp_path)
+    monkeypatch.setattr("labutils.weights.FOLDER", tmp_path)
     message = refused(vocoders.load, "hifigan-small")
     assert "no trained hifigan-small" in message and "create('hifigan-small')" in message
     model = vocoders.create("hifigan-small")
-    path = save_checkpoint(tmp_path / "checkpoints" / "hifigan-small.safetensors", model)
+    path = save_checkpoint(tmp_path / "hifigan-small.safetensors", model)
     assert torch.equal(
         vocoders.load("hifigan-small").conv_pre.weight, model.conv_pre.weight.half().float()
     )

@@ -12,7 +12,7 @@ import numpy as np
 import papermill
 import pytest
 
-from labutils import environment, records
+from labutils import environment, records, vocoders, weights
 from labutils.records import (
     Experiment,
     Noted,
@@ -242,6 +242,39 @@ def test_a_record_of_changed_code_is_stale(folder, no_gpu):
     assert shown.caption.endswith("recorded with an earlier version of this cell")
     assert "stale" in shown._repr_html_()
     assert not Experiment(one, "cell").recorded().stale
+
+
+def test_other_weights_make_a_record_stale(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "FOLDER", tmp_path)
+    weights.shipped_file("melgan").write_bytes(b"first")
+    weights.shipped_file("other").write_bytes(b"never read by it")
+
+    @experiment("of-weights")
+    def of_weights():
+        weights.note("melgan")
+        yield 1
+        yield 2
+
+    weights.note("other")  # outside
+    of_weights.measure(save=folder)
+    assert not of_weights.recorded().stale
+    weights.shipped_file("other").write_bytes(b"second")
+    assert not of_weights.recorded().stale
+    weights.shipped_file("melgan").write_bytes(b"second")
+    shown = of_weights.recorded()
+    assert shown.stale and shown.changed == ("the weights of melgan",) and shown.data == 2
+    weights.shipped_file("melgan").unlink()
+    assert of_weights.recorded().stale
+
+
+def test_the_shipped_weights_that_are_loaded_are_noted():
+    with weights.noting() as outer:
+        with weights.noting() as inner:
+            vocoders.load("hifigan-small")
+        vocoders.load("melgan")
+        vocoders.create("hifigan-v1")
+    assert set(inner) == {"hifigan-small"} and set(outer) == {"hifigan-small", "melgan"}
+    assert weights.changed(outer) == [] and weights.changed({"melgan": "0"}) == ["melgan"]
 
 
 def test_a_change_in_covered_code_is_named(folder, tmp_path, monkeypatch):

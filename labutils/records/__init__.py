@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from labutils import DATA, environment
+from labutils import DATA, environment, weights
 from labutils.environment import machine
 from labutils.records import provenance
 from labutils.records.files import FORMAT, file_stem, read_record, same, write_record
@@ -53,7 +53,8 @@ def experiment(
     `name` (lower case, digits, hyphens) names its records. `needs` are what `environment.has`
     knows: without them the record is shown. `covers` are the functions, modules, packages or dotted
     module names whose code the figures depend on: a change there makes a record stale, like a
-    change of the function. Arguments of the function are plain data and part of the record's name.
+    change of the function or of the shipped weights that it read. Arguments of the function are
+    plain data and part of the record's name.
     Raises ValueError for a bad name or need, SourceError for code that can not be read.
     """
 
@@ -130,18 +131,26 @@ class Experiment:
         arguments, stem = self._arguments(args, kwargs)
         folder = save or os.environ.get("LABUTILS_RECORD")
         start = time.perf_counter()
-        result = self._function(*args, **kwargs)
-        steps = result if inspect.isgenerator(result) else iter((result,))
         measured = None
-        for step in steps:
-            seconds = time.perf_counter() - start
-            measured = self._measured(step, seconds, arguments, stem, folder)
+        with weights.noting() as read:
+            result = self._function(*args, **kwargs)
+            steps = result if inspect.isgenerator(result) else iter((result,))
+            for step in steps:
+                seconds = time.perf_counter() - start
+                source = self.source | {"weights": dict(read)}
+                measured = self._measured(step, seconds, source, arguments, stem, folder)
         if measured is None:
             raise RecordError(f"{self.name} yielded nothing: an experiment yields its figures")
         return measured
 
     def _measured(
-        self, result: Any, seconds: float, arguments: dict[str, Any], stem: str, folder: Any
+        self,
+        result: Any,
+        seconds: float,
+        source: Mapping[str, Any],
+        arguments: dict[str, Any],
+        stem: str,
+        folder: Any,
     ) -> Measurement:
         """What the function gave, as a Measurement, and as a record where a folder is named."""
         notes: Mapping[str, Any] = {}
@@ -158,7 +167,7 @@ class Experiment:
             write_record(path, {
                 "format": FORMAT, "experiment": self.name, "arguments": arguments,
                 "machine": machine.slug(facts["machine"]), "data": data, "provenance": facts,
-                "source": self.source,
+                "source": source,
             })  # fmt: skip
         return Measurement(
             self.name, caption, data, arguments=arguments, provenance=facts, path=path
@@ -245,4 +254,5 @@ class Experiment:
 def _changed(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     parts = ["this cell"] if recorded.get("function") != current["function"] else []
     before, now = recorded.get("covers") or {}, current["covers"]
-    return parts + sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    parts += sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
+    return parts + [f"the weights of {n}" for n in weights.changed(recorded.get("weights", {}))]

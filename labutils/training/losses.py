@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from labutils.mel import MelConfig, MelSpectrogram
 from labutils.training.branches import own_gradient
 from labutils.training.loudness import LoudnessLoss
+from labutils.training.summed import Summed
 from labutils.training.voicing import VoicingLoss
 from labutils.vocoders import VocoderConfig
 
@@ -28,19 +29,7 @@ __all__ = [
 ]
 
 
-class _Summed(nn.Module):
-    """A distance at several `resolutions`, summed."""
-
-    def __init__(self, resolutions: Iterable[nn.Module]):
-        super().__init__()
-        self.resolutions = nn.ModuleList(resolutions)
-
-    def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Distance between ``(B, 1, samples)`` and ``(B, 1, samples)``, a scalar."""
-        return torch.stack([one(fake, real) for one in self.resolutions]).sum()
-
-
-class MultiScaleMelLoss(_Summed):
+class MultiScaleMelLoss(Summed):
     """L1 distance of log10 mel magnitudes at seven window sizes, summed.
 
     The scales are those of BigVGAN v2 (multi-scale mel loss) and of the Descript Audio Codec (arXiv
@@ -83,7 +72,7 @@ class _MelDistance(nn.Module):
         return (a - b).abs().mean()
 
 
-class PhaseAdvanceLoss(_Summed):
+class PhaseAdvanceLoss(Summed):
     """How far the phase of every bin turns from one frame to the next, compared at three windows.
 
     A mel does not tell the phase, and losses of magnitudes let it jitter, which sounds hoarse. How
@@ -193,7 +182,7 @@ class ReconstructionLoss(nn.Module):
             "front_end": [self.front_end],
             "mel": self.mel.resolutions,
             "phase": self.phase.resolutions,
-            "loudness": [self.loudness],
+            "loudness": self.loudness.resolutions,
             "voicing": [self.voicing],
         }
         wanted = {name: list(several) for name, several in parts.items() if self.weights.get(name)}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from labutils.training.summed import Summed
+
 __all__ = ["LoudnessLoss"]
 
 
-class LoudnessLoss(nn.Module):
+class LoudnessLoss(Summed):
     """How far the compressed magnitudes of two sounds are apart, at three windows.
 
     A logarithm gives a bin 60 dB under the voice as much weight as the voice; a bare magnitude
@@ -17,28 +19,34 @@ class LoudnessLoss(nn.Module):
     where most of a voice is and where wide-band PESQ ends. The distance is relative to the
     recording's own size, so a quiet segment counts as much as a loud one; the sum of the three
     goes from 0 to about 3.
+
+    Args:
+        sample_rate: of both signals, in Hz.
     """
 
     WINDOWS = (512, 1024, 2048)
+
+    def __init__(self, sample_rate: int):
+        super().__init__(_Loudness(sample_rate, n_fft) for n_fft in self.WINDOWS)
+
+
+class _Loudness(nn.Module):
+    """One window size of :class:`LoudnessLoss`."""
+
     POWER = 0.3
     HIGHEST = 8000.0  # Hz
     FLOOR = 1e-8  # of a full-scale sine's power, -80 dB
 
-    def __init__(self, sample_rate: int):
+    def __init__(self, sample_rate: int, n_fft: int):
         super().__init__()
-        self.bins = [int(self.HIGHEST / sample_rate * n) for n in self.WINDOWS]
-        for n in self.WINDOWS:
-            self.register_buffer(f"window_{n}", torch.hann_window(n), persistent=False)
+        self.n_fft, self.bins = n_fft, int(self.HIGHEST / sample_rate * n_fft)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, fake: Tensor, real: Tensor) -> Tensor:
-        """Distance between two ``(B, 1, samples)``, a scalar."""
-        both = torch.cat([fake, real]).squeeze(1).float()
-        distances = []
-        for n, bins in zip(self.WINDOWS, self.bins, strict=True):
-            window = self.get_buffer(f"window_{n}")
-            spectrum = torch.stft(both, n, n // 4, window=window, return_complex=True)[:, 1:bins]
-            power = torch.view_as_real(spectrum).square().sum(-1) * (2 / window.sum()) ** 2
-            a, b = (power + self.FLOOR).pow(self.POWER / 2).chunk(2)
-            apart = (a - b).square().sum((1, 2)) / b.square().sum((1, 2))
-            distances.append((apart + 1e-8).sqrt().mean())  # a root has no slope at 0
-        return torch.stack(distances).sum()
+        both, n = torch.cat([fake, real]).squeeze(1).float(), self.n_fft
+        spectrum = torch.stft(both, n, n // 4, window=self.window, return_complex=True)
+        kept = torch.view_as_real(spectrum[:, 1 : self.bins])
+        power = kept.square().sum(-1) * (2 / self.window.sum()) ** 2
+        a, b = (power + self.FLOOR).pow(self.POWER / 2).chunk(2)
+        apart = (a - b).square().sum((1, 2)) / b.square().sum((1, 2))
+        return (apart + 1e-8).sqrt().mean()  # a root has no slope at 0

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from labutils import DATA
+from labutils import weights
 from labutils.vocoders.config import VocoderConfig
 from labutils.vocoders.files import HEADER, CheckpointError, read_file, read_header
 from labutils.vocoders.presets import PRESETS, preset
@@ -85,11 +85,7 @@ def load_checkpoint(
 
 def shipped() -> list[str]:
     """The presets that were trained for this workbook and come with it."""
-    return [name for name in PRESETS if _shipped_file(name).exists()]
-
-
-def _shipped_file(name: str) -> Path:
-    return DATA / "checkpoints" / f"{name}.safetensors"
+    return [name for name in PRESETS if weights.shipped_file(name).exists()]
 
 
 def load(name: str, checkpoint: str | Path | None = None) -> nn.Module:
@@ -100,13 +96,14 @@ def load(name: str, checkpoint: str | Path | None = None) -> nn.Module:
     config = preset(name)
     if checkpoint is not None:
         return load_checkpoint(checkpoint, config)
-    path = _shipped_file(name)
+    path = weights.shipped_file(name)
     if not path.exists():
         raise CheckpointError(
             f"no trained {name} is shipped (shipped: {', '.join(shipped()) or 'none'}): "
             "pass the authors' file as checkpoint, or measure speed only with "
             f"vocoders.create({name!r})"
         )
+    weights.note(name)
     return load_checkpoint(path, config)
 
 
