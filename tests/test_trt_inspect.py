@@ -64,6 +64,18 @@ def test_both_forms_of_the_json_give_the_same_rows(data, tmp_path):
     assert "2 layers do the work of 2 ONNX nodes" in found._repr_html_()
 
 
+def test_the_generation_of_gpus_is_read_from_names_of_kernels():
+    tactics = [
+        "sm80_xmma_fprop_implicit",
+        "sm_100_gemm",
+        "sm80_xmma_deconv",
+        "0x3ea",
+        "fused_sm75_",
+    ]
+    found = inspect.Layers([{"tactic": tactic} for tactic in tactics])
+    assert found.generations() == {"8.0": 2, "10.0": 1}
+
+
 def test_a_node_is_found_in_the_layer_that_took_it_in():
     found = inspect.layers(OLD)
     assert found.fused("leaky/LeakyRelu") is found.rows[1]

@@ -7,6 +7,7 @@ one of 11 are read alike; so is the file that trtexec's --exportLayerInfo writes
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -62,6 +63,12 @@ class Layers:
     def precisions(self) -> dict[str, int]:
         """How many layers have each precision, the most frequent first."""
         return dict(Counter(row["precision"] for row in self.rows).most_common())
+
+    def generations(self) -> dict[str, int]:
+        """How many kernels say in their name which generation of GPUs they were written for, by its
+        compute capability ("8.0" for sm80); the most frequent first."""
+        named = [re.match(r"sm_?(\d+)(\d)", row["tactic"]) for row in self.rows]
+        return dict(Counter(".".join(m.groups()) for m in named if m).most_common())
 
     def fused(self, onnx_node: str) -> dict[str, Any]:
         """The row of the layer that does the work of an ONNX node.
