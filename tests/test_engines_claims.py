@@ -28,6 +28,8 @@ ROWS = [
      "error": "BuildError: no"},
     {"backend": "tensorrt", "variant": "TensorRT FP16, level 4", "batch": 1, "tried": True,
      "error": "not measured: time"},
+    {"backend": "tensorrt", "variant": "TensorRT FP32", "batch": 8, "tried": False,
+     "error": "TimeoutError: not built within 200 s"},
 ]  # fmt: skip
 
 
@@ -37,11 +39,16 @@ def test_tried_is_compared_with_the_plain_engine_and_slower_ones_stay():
     assert [line["times faster"] for line in table] == [3.0 / 2.5, 3.0 / 3.3, None]
     assert table[2]["why there is no figure"] == "BuildError: no" and table[2]["ms"] is None
     assert [line["build (s)"] for line in table] == [70.0, None, None]
-    assert claims.not_tried({"v1": ROWS, "v2": ROWS[:3]}) == {"v1": ["FP16, level 4"]}
+
+
+def test_what_the_run_had_no_time_for():
+    rows = {"v1": ROWS, "v2": ROWS[:3]}
+    assert claims.no_time(rows) == {"v1": ["FP16, level 4"]}
+    assert claims.no_time(rows, batch=8) == {"v1": ["FP32"]}
 
 
 def test_without_failures_there_is_no_column_for_them():
-    assert "why there is no figure" not in claims.tried({"v1": ROWS[:-2]})[0]
+    assert "why there is no figure" not in claims.tried({"v1": ROWS[:-3]})[0]
 
 
 def test_promises_are_held_against_fp32_and_against_the_baseline():

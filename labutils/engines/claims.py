@@ -12,11 +12,12 @@ from typing import Any
 
 from labutils.engines.candidates import best_engine
 
-__all__ = ["not_tried", "precisions", "promises", "tried"]
+__all__ = ["no_time", "precisions", "promises", "tried"]
 
 Row = Mapping[str, Any]
 
-_NO_TIME = "not measured: time"  # as `trials.engine_rows` says it
+# Errors of rows, as `trials.engine_rows` and `Builder.build` begin them.
+_NO_TIME = ("not measured: time", "TimeoutError: not built")
 
 
 def _measured(rows: Sequence[Row], backend: str, batch: int) -> list[Row]:
@@ -66,14 +67,16 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
     `rows` {vocoder: rows}. "times faster" compares with the plain FP16 engine, launched in the same
     way, as a CUDA graph; below 1 it is slower. "build (s)" is None for an engine that was there
     before the run: what the GPU did beside that build is not known. What the run had no time for is
-    left out (`not_tried`).
+    left out (`no_time`).
     """
     table = []
     for vocoder, found in rows.items():
         engines = _measured(found, "tensorrt", batch)
         plain = _named(engines, "TensorRT FP16, graph")
         for row in found:
-            if not _is_try(row, batch) or row.get("error") == _NO_TIME:
+            if row["backend"] != "tensorrt" or row["batch"] != batch or not row.get("tried"):
+                continue
+            if _out_of_time(row):
                 continue
             ms = row.get("median_ms")
             table.append({
@@ -91,21 +94,21 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
     return table
 
 
-def not_tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list[str]]:
-    """{vocoder: what its run had no time for}, of those where something is missing."""
+def no_time(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list[str]]:
+    """{vocoder: the engines that its run had no time for}, of those where something is missing."""
     missing = {
         vocoder: [
             row["variant"].removeprefix("TensorRT ")
             for row in found
-            if _is_try(row, batch) and row.get("error") == _NO_TIME
+            if row["backend"] == "tensorrt" and row["batch"] == batch and _out_of_time(row)
         ]
         for vocoder, found in rows.items()
     }
     return {vocoder: names for vocoder, names in missing.items() if names}
 
 
-def _is_try(row: Row, batch: int) -> bool:
-    return row["backend"] == "tensorrt" and row["batch"] == batch and bool(row.get("tried"))
+def _out_of_time(row: Row) -> bool:
+    return row.get("error", "").startswith(_NO_TIME)
 
 
 def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:
