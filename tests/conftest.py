@@ -1,6 +1,7 @@
 """Settings of all tests: one thread per worker, no windows, kernels apart; and JupyterLab."""
 
 import os
+import sys
 
 # Workers share the cores. Set before anything imports torch; the tests' kernels inherit it.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -48,3 +49,20 @@ def open_in_lab(lab_server):
     # One browser a test: while Playwright runs, nothing else here may start an event loop.
     with Browser(program) as browser:
         yield lambda path: browser.open(lab_server, path)
+
+
+@pytest.fixture
+def tensorrt(monkeypatch):
+    """`tensorrt("10.16.1", ...)` puts a stand-in of that version in TensorRT's place."""
+    from fake_tensorrt import fake
+
+    from labutils.trt import messages
+
+    def install(version="8.6.1", **behaviour):
+        module = fake(version, **behaviour)
+        monkeypatch.setitem(sys.modules, "tensorrt", module)
+        messages._logger.cache_clear()
+        return module
+
+    yield install
+    messages._logger.cache_clear()
