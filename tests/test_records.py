@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 import textwrap
 
@@ -23,7 +22,6 @@ from labutils.records import (
     provenance,
 )
 from labutils.records import files as record_files
-from labutils.records.hashing import SourceError
 
 
 @pytest.fixture(autouse=True)
@@ -297,86 +295,6 @@ def test_a_change_in_covered_code_is_named(folder, tmp_path, monkeypatch):
     assert Experiment(figures, "covering").recorded().stale  # less is covered than was
 
 
-SAME = [
-    "def f(a, b=1):\n    return a + b\n",
-    'def f(a, b=1):\n    """Doc."""\n    # why\n    return (a +\n            b)\n',
-    "@records.experiment('x', needs='cuda')\ndef f(a, b=1): return a + b\n",
-    "@experiment('y')\ndef f(a, b=1):\n\n    return a + b  # sum\n",
-]
-
-
-def test_comments_docstrings_layout_and_the_own_decorator_do_not_count():
-    hashes = {hashing.fingerprint_text(s, "f", without_decorator="experiment") for s in SAME}
-    assert len(hashes) == 1
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        "def f(a, b=2):\n    return a + b\n",
-        "def f(a, b=1):\n    return a - b\n",
-        "def f(a, b=1):\n    return b + a\n",
-        "@torch.no_grad()\ndef f(a, b=1):\n    return a + b\n",
-        "def f(a, b=True):\n    return a + b\n",
-        "def f(a, b=1.0):\n    return a + b\n",
-        "def f(a, b='1'):\n    return a + b\n",
-        "def f(a, b=None):\n    return a + b\n",
-        "def f(a, b=1):\n    'doc'\n    'more'\n    return a + b\n",
-    ],
-)
-def test_what_code_does_counts(other):
-    assert hashing.fingerprint_text(other, "f") != hashing.fingerprint_text(SAME[0], "f")
-
-
-def test_hash_does_not_depend_on_the_version_of_python():
-    body = (
-        "class A(B, metaclass=M):\n    x: int = 1\n    def m(self):\n"
-        "        with a as b, c: yield f'{x!r:>{w}} y'\n        return None\n"
-        "match v:\n    case [1, *_]: pass\n    case {'k': 2.5} | None: pass\n"
-        "z = [i async for i in y if i] if 1j else lambda q, /, r=b'x': ...\n"
-    )
-    # Fixed once: a Python whose syntax tree gives another value would make every record stale.
-    assert hashing.fingerprint_text(body, "f") == "414331fa10fc9336"
-
-
-def test_source_that_can_not_be_read_is_a_clear_error():
-    scope = {}
-    exec("def ghost():\n    return 1\n", scope)
-    with pytest.raises(SourceError, match="the source of .*ghost can not be read"):
-        Experiment(scope["ghost"], "ghost")
-    with pytest.raises(SourceError, match="lambda"):
-        Experiment(lambda: 1, "nameless")
-    with pytest.raises(SourceError, match="there is no module no_such_module"):
-        Experiment(make_record, "covers-nothing", covers=["no_such_module"])
-    with pytest.raises(SourceError, match="no Python source"):
-        hashing.fingerprint("math")
-
-
-def test_indented_functions_methods_classes_and_packages_have_a_hash():
-    class Inner:
-        text = """
-not indented"""
-
-        def method(self):
-            return 1
-
-    assert len({hashing.fingerprint(x) for x in (Inner, Inner.method, "labutils")}) == 3
-    assert hashing.fingerprint(records) == hashing.fingerprint("labutils.records")
-
-
-def test_package_hash_sees_files_added_and_renamed(tmp_path, monkeypatch):
-    package = tmp_path / "covered_package"
-    (package / "deep").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "deep" / "a.py").write_text("x = 1\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    first = hashing.fingerprint("covered_package")
-    (package / "deep" / "a.py").rename(package / "a.py")
-    moved = hashing.fingerprint("covered_package")
-    (package / "b.py").write_text("")
-    assert len({first, moved, hashing.fingerprint("covered_package")}) == 3
-
-
 EXPERIMENT_CELL = (
     "@experiment('in-a-cell', covers=[helper])\n"
     "def in_a_cell(n=2):\n"
@@ -569,55 +487,6 @@ def test_provenance_tells_what_a_reader_must_know(folder):
         assert key in facts
     assert record["source"]["function"] == noted.source["function"]
     assert str(os.path.expanduser("~")) not in json.dumps(record)
-
-
-def test_commit_of_a_checkout_and_of_a_copy_without_history(tmp_path, monkeypatch):
-    def git(*arguments):
-        subprocess.run(
-            ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
-            cwd=tmp_path, check=True, capture_output=True,
-        )  # fmt: skip
-
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    monkeypatch.setenv("LABUTILS_COMMIT", "abc123")
-    facts = provenance.collect()
-    assert (facts["commit"], facts["dirty"]) == ("abc123", None)
-    git("init", "-q")
-    (tmp_path / "file").write_text("1")
-    git("add", "file")
-    git("commit", "-qm", "one")
-    facts = provenance.collect()
-    assert len(facts["commit"]) == 40 and facts["dirty"] is False
-    (tmp_path / "file").write_text("2")
-    assert provenance.collect()["dirty"] is True
-
-
-def test_gpu_provenance(monkeypatch):
-    torch = environment.require("torch")
-    monkeypatch.setattr(environment, "has", lambda need: True)
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    properties = type("Properties", (), {"total_memory": 141 * 2**30})
-    for name, value in {
-        "get_device_name": "NVIDIA H200",
-        "device_count": 2,
-        "get_device_properties": properties,
-        "get_device_capability": (9, 0),
-    }.items():
-        monkeypatch.setattr(torch.cuda, name, lambda *a, value=value: value)
-    gpu = provenance.machine.Gpu("NVIDIA H200", "580.65", 140.4, sm_clock=1980.0)
-    monkeypatch.setattr(provenance.machine, "gpus", lambda: [gpu])
-    monkeypatch.setattr(provenance.machine, "driver_cuda", lambda: "13.0")
-    monkeypatch.setattr(
-        provenance, "version_of", lambda name: {"torch": "2.11.0+cu130"}.get(name, "8.6.1")
-    )
-    facts = provenance.collect(needs=["tensorrt"], tactic_sources="none")
-    assert facts["machine"] == "NVIDIA H200" and facts["gpu"]["count"] == 2
-    assert facts["gpu"]["driver"] == "580.65" and facts["gpu"]["clocks"]["sm"] == 1980
-    assert facts["cuda"] == {"torch": "13.0", "driver": "13.0"}
-    assert facts["tensorrt"]["bindings"] == "8.6.1"
-    assert facts["tensorrt"]["tactic_sources"] == "none"
-    words = provenance.describe(facts, needs=["tensorrt"], full=False)
-    assert words.startswith("2 x NVIDIA H200, TensorRT 8.6.1, torch 2.11.0, ")
 
 
 def test_measurement_display():
