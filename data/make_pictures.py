@@ -36,7 +36,8 @@ def training_curves() -> Path:
         for colour, path in zip(COLOURS, curves, strict=False):
             before = 0.0
             for session in json.loads(path.read_text())["sessions"]:
-                if "loss" in session:  # measured with another loss, in other units
+                # Measured with another loss, in other units; not on a GPU; or on the way elsewhere.
+                if {"loss", "device", "beside"} & session.keys():
                     continue
                 points = session["points"]
                 alone = [p for p in points if "critic" not in p]
