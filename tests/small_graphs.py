@@ -8,11 +8,16 @@ OPTIONS = BuildOptions(profiles=(Profile(frames=(32, 400, 1000), batch=(1, 1, 4)
 
 
 def graph(
-    operator="Tanh", *, kind=TensorProto.FLOAT, shape=("batch", 80, "frames"), inputs=("mel",)
+    operator="Tanh",
+    *,
+    name="conv_pre/Conv",
+    kind=TensorProto.FLOAT,
+    shape=("batch", 80, "frames"),
+    inputs=("mel",),
 ):
-    """An ONNX model of one or two nodes."""
+    """An ONNX model of one or two nodes; `name` is that of a single one."""
     ends = [helper.make_tensor_value_info(n, kind, shape) for n in (*inputs, "audio")]
-    nodes = [helper.make_node(operator, ["mel"], ["audio"], "conv_pre/Conv")]
+    nodes = [helper.make_node(operator, ["mel"], ["audio"], name)]
     if operator == "QuantizeLinear":
         nodes = [
             helper.make_node("QuantizeLinear", ["mel", "scale"], ["q"], "q"),

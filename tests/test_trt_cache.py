@@ -11,8 +11,7 @@ from types import SimpleNamespace
 
 import onnx
 import pytest
-from fake_tensorrt import fake
-from onnx import TensorProto, helper
+from small_graphs import graph
 
 from labutils import ROOT
 from labutils.locks import locked
@@ -22,31 +21,12 @@ from labutils.trt import (
     EngineCache,
     Profile,
     build,
-    messages,
     timing_cache,
 )
 from labutils.trt.sealed import SealError, is_sealed, read_header, seal, unseal
 
 MACHINE = {"tensorrt": "8.6.1", "library": "8.6.0", "gpu": "NVIDIA H200", "capability": "9.0"}
 OPTIONS = BuildOptions(profiles=(Profile(frames=(32, 400, 1000)),))
-
-
-def graph(name="conv"):
-    ends = [
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, ("batch", 80, "frames"))
-        for n in ("mel", "audio")
-    ]
-    made = helper.make_graph(
-        [helper.make_node("Tanh", ["mel"], ["audio"], name)], "g", *([e] for e in ends)
-    )
-    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-@pytest.fixture(autouse=True)
-def _own_logger():
-    """A stand-in's logger is not left for what runs next in this process."""
-    yield
-    messages._logger.cache_clear()
 
 
 class Builder:
@@ -118,7 +98,7 @@ def test_an_engine_is_built_once_and_read_afterwards(cache, builder):
 def test_whatever_changes_the_engine_changes_its_key(cache, builder, tmp_path):
     keys = [
         cache.key(graph(), OPTIONS),
-        cache.key(graph("other"), OPTIONS),
+        cache.key(graph(name="other"), OPTIONS),
         cache.key(graph(), replace(OPTIONS, tf32=True)),
         cache.key(graph(), replace(OPTIONS, profiles=(Profile(frames=(32, 401, 1000)),))),
         *(
@@ -135,7 +115,7 @@ def test_a_damaged_entry_is_told_in_one_line_and_built_again(cache, builder, dam
     good = cache.get(graph(), OPTIONS, builder)
     data = bytearray(good.path.read_bytes())
     if damage == "swap":
-        other = cache.get(graph("other"), OPTIONS, builder)
+        other = cache.get(graph(name="other"), OPTIONS, builder)
         data = other.path.read_bytes()
     elif damage == "flip":
         data[-100] ^= 1
@@ -182,7 +162,7 @@ def test_an_engine_that_can_not_be_kept_is_still_given(cache, builder, monkeypat
 def test_entries_are_rows_and_clear_deletes_only_engines(cache, builder):
     assert cache.entries() == [] and "empty" in cache._repr_html_()
     first = cache.get(graph(), OPTIONS, builder)
-    second = cache.get(graph("other"), replace(OPTIONS, optimization_level=5), builder)
+    second = cache.get(graph(name="other"), replace(OPTIONS, optimization_level=5), builder)
     second.path.write_bytes(second.path.read_bytes()[:-1])
     (cache.folder / "notes.txt").write_text("mine")
     rows = {row["file"]: row for row in cache.entries()}
@@ -275,17 +255,15 @@ def test_timings_are_read_back_on_the_same_machine_only(tmp_path, caplog):
     assert "timing cache timings is not used: cut short; this build starts anew" in caplog.text
 
 
-def config_of(path, monkeypatch, machine=MACHINE):
-    trt = fake("8.6.1")
-    monkeypatch.setitem(sys.modules, "tensorrt", trt)
-    config = trt.Builder(None).create_builder_config()
-    return config, timing_cache.attach(config, path, machine)
+def config_of(path, tensorrt):
+    config = tensorrt().Builder(None).create_builder_config()
+    return config, timing_cache.attach(config, path, MACHINE)
 
 
-def test_a_build_adds_its_timings_to_those_that_others_wrote_meanwhile(tmp_path, monkeypatch):
+def test_a_build_adds_its_timings_to_those_that_others_wrote_meanwhile(tmp_path, tensorrt):
     path = tmp_path / "timings"
     timing_cache.write(path, MACHINE, b"before")
-    config, kept = config_of(path, monkeypatch)
+    config, kept = config_of(path, tensorrt)
     assert kept.entries_bytes == 6 and config.cache.data == b"before"
     timing_cache.write(path, MACHINE, b"before\nmeanwhile")
     config.cache.data += b"\nours"
@@ -294,10 +272,10 @@ def test_a_build_adds_its_timings_to_those_that_others_wrote_meanwhile(tmp_path,
     assert sorted(lines) == [b"before", b"meanwhile", b"ours"]
 
 
-def test_timings_that_tensorrt_refuses_are_left_out(tmp_path, monkeypatch, caplog):
+def test_timings_that_tensorrt_refuses_are_left_out(tmp_path, monkeypatch, caplog, tensorrt):
     path = tmp_path / "timings"
     timing_cache.write(path, MACHINE, b"refused")
-    config, kept = config_of(path, monkeypatch)
+    config, kept = config_of(path, tensorrt)
     assert config.cache.data == b"" and kept.entries_bytes == 0
     assert "TensorRT refuses it" in caplog.text
     monkeypatch.setattr(type(config), "create_timing_cache", lambda self, data: None)
@@ -306,8 +284,8 @@ def test_timings_that_tensorrt_refuses_are_left_out(tmp_path, monkeypatch, caplo
     assert timing_cache.read(path, MACHINE) == b"ours"
 
 
-def test_a_build_keeps_its_timings_and_without_a_path_none(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorrt", fake("11.4.0"))
+def test_a_build_keeps_its_timings_and_without_a_path_none(tmp_path, monkeypatch, tensorrt):
+    tensorrt("11.4.0")
     monkeypatch.setattr("labutils.trt.versions.machine_facts", lambda: MACHINE)
     path = tmp_path / "new" / "timings"
     build(graph(), replace(OPTIONS, timing_cache=path))
@@ -316,8 +294,8 @@ def test_a_build_keeps_its_timings_and_without_a_path_none(tmp_path, monkeypatch
     assert sorted(os.listdir(path.parent)) == [".timings.lock", "timings"]
 
 
-def test_a_real_build_function_fits_the_cache(cache, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorrt", fake("8.6.1"))
+def test_a_real_build_function_fits_the_cache(cache, tensorrt):
+    tensorrt("8.6.1")
     built = cache.get(graph(), OPTIONS)
     assert json.loads(built.plan[4:])["profiles"] == [[[1, 80, 32], [1, 80, 400], [1, 80, 1000]]]
     assert cache.get(graph(), OPTIONS).hit and built.seconds < time.perf_counter()
