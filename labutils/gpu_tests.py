@@ -3,13 +3,15 @@
 python -m labutils.gpu_tests [--save data/records] [tests/gpu/test_x.py ...] [-k WORDS]
 
 They run in this process, one after the other: engines that the tests share are built once, and
-figures of memory are of one process alone.
+figures of memory are of one process alone. With `--workers 8` so many processes share the GPU,
+which wants NVIDIA's MPS to be running; tests that are marked "alone" come after them, one by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections import Counter
@@ -27,6 +29,9 @@ FOLDER = ROOT / "tests" / "gpu"
 _LONGEST = 300  # characters of a reason
 _STUCK = 240  # seconds in one test after which the log shows where it is
 _OUTCOMES = ("passed", "failed", "error", "skipped", "unfinished")
+_WORKERS = "LABUTILS_GPU_TEST_WORKERS"  # environment variable, for it is no part of a record's name
+_ENDED, _NOTHING = (0, 1), 5  # pytest's status: all passed, some failed; no test was selected
+_MPS = "CUDA_MPS_PIPE_DIRECTORY"
 
 log = logging.getLogger(__name__)
 
@@ -84,24 +89,40 @@ def _reason(report: Any) -> str:
 def gpu_tests(selection: list[str] | None = None) -> records.Noted:
     """All tests of tests/gpu, or those that arguments of pytest select.
 
-    Gives {"tests", "passed", "failed", "error", "skipped", "unfinished", "exit_status", "files":
-    {name: hash}, "outcomes": {test: {"outcome", "seconds", "why"}}}. Raises MissingPackage without
-    pytest.
+    Gives {"tests", "passed", "failed", "error", "skipped", "unfinished", "exit_status", "workers",
+    "files": {name: hash}, "outcomes": {test: {"outcome", "seconds", "why"}}}. Raises MissingPackage
+    without pytest.
     """
-    pytest = require("pytest")
-    report = Report()
-    # Without xdist: several processes would share one GPU, and build every engine again.
-    fixed = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:xdist", "-p", "no:cacheprovider", "-v"]
-    fixed += ["-o", f"faulthandler_timeout={_STUCK}"]
-    status = pytest.main([*fixed, "-m", "gpu", *_where(selection or [])], plugins=[report])
+    report, workers = Report(), int(os.environ.get(_WORKERS) or 1)
+    where = _where(selection or [])
+    if workers == 1:
+        status = _run(report, "gpu", where)
+    else:
+        status = _run(report, "gpu and not alone", where, workers)
+        if status in (*_ENDED, _NOTHING):
+            # A test that crashes would take MPS's other clients with it.
+            os.environ.pop(_MPS, None)
+            both = {status, _run(report, "gpu and alone", where, 1)}
+            status = max(both - {_NOTHING}, default=_NOTHING)
     data = {
         "tests": len(report.tests),
         **report.counts(),
-        "exit_status": int(status),
+        "exit_status": status,
+        "workers": workers,
         "files": dict(_hashes()),
         "outcomes": report.tests,
     }
     return records.Noted(data)
+
+
+def _run(report: Report, marked: str, where: Sequence[str], workers: int = 0) -> int:
+    """Run the tests with these marks, in this process or in `workers` others; pytest's status."""
+    pytest = require("pytest")
+    fixed = ["-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider", "-v"]
+    fixed += ["-o", f"faulthandler_timeout={_STUCK}"]
+    # Without xdist: each process builds the engines that the tests share again.
+    fixed += ["-n", str(workers)] if workers else ["-p", "no:xdist"]
+    return int(pytest.main([*fixed, "-m", marked, *where], plugins=[report]))
 
 
 def _where(selection: Sequence[str]) -> list[str]:
@@ -125,7 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--save", type=Path, help="folder for the record (default: LABUTILS_RECORD, else none)"
     )
+    parser.add_argument("--workers", type=int, help="processes at once (default 1); see above")
     options, rest = parser.parse_known_args(arguments)
+    if options.workers:
+        os.environ[_WORKERS] = str(options.workers)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     log.setLevel(logging.INFO)
     # Asked to end, pytest breaks off the test that runs; what came out until then is recorded.

@@ -54,7 +54,10 @@ def run(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-c", RUN, str(folder), "--save", str(records), *arguments],
             cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env={"PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            env={
+                "PATH": "", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+                "CUDA_MPS_PIPE_DIRECTORY": "mps",
+            },
         )  # fmt: skip
         if stop_at:
             end = time.monotonic() + 60
@@ -111,6 +114,48 @@ def test_every_outcome_is_recorded_with_its_reason(run):
     )  # fmt: skip
     assert {"labutils.trt", "labutils.cuda", "labutils.runners"} <= set(record["source"]["covers"])
     assert set(data["files"]) == {"test_others.py", "test_suite.py"}
+
+
+def test_workers_share_the_gpu_but_not_with_what_wants_it_alone(run, tmp_path):
+    suite = """
+import os
+import time
+from pathlib import Path
+import pytest
+
+pytestmark = pytest.mark.gpu
+
+@pytest.fixture(autouse=True)
+def noted(request):
+    name = request.node.name
+    with open("told", "a") as file:
+        print(name, "begins", os.getpid(), os.environ.get("CUDA_MPS_PIPE_DIRECTORY"), file=file)
+    yield
+    with open("told", "a") as file:
+        print(name, "ends", os.getpid(), file=file)
+
+@pytest.mark.parametrize("number", range(4))
+def test_shared(number): time.sleep(0.3)
+
+@pytest.mark.alone
+@pytest.mark.parametrize("number", range(2))
+def test_alone(number): assert number
+"""
+    status, output, record = run(suite, "--workers", "2")
+    data = record["data"]
+    assert status == data["exit_status"] == 1, output
+    assert (data["tests"], data["passed"], data["failed"], data["workers"]) == (6, 5, 1, 2)
+    assert record["arguments"] == {"selection": None}, "the record must be the one that notebooks show"
+    told = [line.split() for line in (tmp_path / "told").read_text().splitlines()]
+    alone = [line for line in told if line[0].startswith("test_alone")]
+    assert told[-len(alone) :] == alone and len(alone) == 4
+    assert len({line[2] for line in told if line not in alone}) == 2
+    assert [line[3] for line in told if line[1] == "begins"] == ["mps"] * 4 + ["None"] * 2
+
+
+def test_workers_without_any_test_are_an_error(run):
+    status, _, record = run("def test_cpu(): pass", "--workers", "2")
+    assert status == record["data"]["exit_status"] == 5
 
 
 def test_a_selection_is_a_record_of_its_own(run):

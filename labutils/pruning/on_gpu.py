@@ -137,8 +137,9 @@ def _engine(
     onnx_export.export(rewrite(model, form), paths[0], exporter="legacy")
     onnx_export.to_fp16(paths[0], paths[1])
     fix_shape(paths[1], paths[2], batch, frames)
-    # With the flag all kernels are timed anew: an older timing must not hide the sparse ones.
-    cache = None if flag else given.timing_cache
+    # Timings of its own with the flag: those of builds without it must not hide the sparse kernels.
+    known = given.timing_cache
+    cache = known.with_name(f"{known.name}-sparse") if flag else known
     options = BuildOptions((Profile.fixed(frames, batch),), sparse=flag, timing_cache=cache)
     made = build(paths[2], options)
     plan = made.save(given.graphs / f"{name}.plan")

@@ -86,6 +86,7 @@ def test_contexts_in_turn_may_share_their_activation_memory(engine, small_vocode
                 np.testing.assert_array_equal(got, sound)
 
 
+@pytest.mark.alone
 def test_shared_activation_memory_is_there_once(engine):
     shape = (1, engine.n_mels, 100)
     if engine.scratch_bytes < 8 << 20:
@@ -107,6 +108,7 @@ def test_a_lock_makes_one_context_safe_for_two_threads(plan):
     assert (row["sounds"], row["wrong"], row["errors"]) == (100, 0, 0)
 
 
+@pytest.mark.alone
 def test_two_contexts_are_asked_for_one_profile():
     shared = mistakes.tried("one_profile", True)
     assert shared["set_optimization_profile_async"] == "True", shared
@@ -150,6 +152,7 @@ def test_a_worker_that_dies_in_mid_batch_loses_no_request(plan, small_vocoder):
             np.testing.assert_array_equal(got, sound)
 
 
+@pytest.mark.alone
 def test_a_process_that_crashes_takes_only_its_own_request(plan, small_vocoder):
     config = small_vocoder.config
     good = functools.partial(makers.tensorrt_runner, plan, "hifigan-small")

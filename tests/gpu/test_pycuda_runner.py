@@ -87,6 +87,7 @@ def test_out_of_memory_names_the_bytes_and_the_next_allocation_works():
     cuda.DeviceBuffer(MEGABYTE).free()
 
 
+@pytest.mark.alone
 def test_memory_is_freed_by_the_garbage_collector_of_another_thread():
     cuda.DeviceBuffer(MEGABYTE).free()
     before = free_memory()
@@ -197,6 +198,7 @@ def test_after_an_exception_in_a_cell_a_new_runner_works(small_engine_fp16, smal
 
 
 @needs_tensorrt
+@pytest.mark.alone
 def test_close_gives_the_memory_back(small_engine_fp16, small_vocoder):
     config, mel = small_vocoder.config, mel_of(small_vocoder, 400, batch=4)
     with PycudaRunner(small_engine_fp16, config) as runner:
@@ -213,6 +215,7 @@ def test_close_gives_the_memory_back(small_engine_fp16, small_vocoder):
         assert before - free_memory() < 4 * MEGABYTE, f"forgotten {forget}"
 
 
+@pytest.mark.alone
 @needs_tensorrt
 @pytest.mark.parametrize("pinned", [True, False], ids=["pinned", "pageable"])
 def test_two_hundred_inferences_take_no_more_memory(engine, small_vocoder, pinned):

@@ -173,6 +173,7 @@ def test_a_capture_that_was_broken_off_does_no_harm(engines, small_vocoder):
         np.testing.assert_array_equal(got, plain.infer(mel))
 
 
+@pytest.mark.alone
 def test_close_gives_the_memory_back(small_engine_fp32, small_vocoder):
     config = small_vocoder.config
 
@@ -195,6 +196,7 @@ def test_close_gives_the_memory_back(small_engine_fp32, small_vocoder):
             assert before - free_memory() < 4 * MEGABYTE, f"graph {graph}, forgotten {forget}"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("graph", [False, True], ids=["launches", "graph"])
 def test_two_hundred_inferences_take_no_more_memory(engines, small_vocoder, graph):
     mels = [mel_of(small_vocoder, frames, batch) for batch, frames in ((1, 100), (4, 400), (2, 33))]

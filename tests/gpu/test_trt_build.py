@@ -410,6 +410,7 @@ def test_a_profile_that_the_graph_does_not_allow_is_refused_with_tensorrts_words
         assert engine.profiles == [Profile.fixed(16)]
 
 
+@pytest.mark.alone
 def test_a_full_gpu_is_told_in_words(small_engine_fp32, tmp_path):
     said = answer(FULL, small_engine_fp32.save(tmp_path / "vocoder.plan"))
     if said == "too small":

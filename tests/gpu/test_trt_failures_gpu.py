@@ -18,7 +18,9 @@ pytestmark = [
         ("cut-short", "", "None", "EngineError"),
         ("unknown-operator", "FusedSnake", "False", "FusedSnake"),
         ("no-profile", "profile", "None", "BuildError: no profile"),
-        ("out-of-memory", "memory", "None", "EngineError"),
+        pytest.param(
+            "out-of-memory", "memory", "None", "EngineError", marks=pytest.mark.alone
+        ),
     ],
 )
 def test_what_is_said_and_returned(small_engine_fp16, tmp_path, name, words, returned, ours):
@@ -28,6 +30,7 @@ def test_what_is_said_and_returned(small_engine_fp16, tmp_path, name, words, ret
     assert ours in row["labutils says"]
 
 
+@pytest.mark.alone
 def test_a_plan_of_another_version_is_answered(small_engine_fp16, tmp_path):
     row = failures.provoke("other-version", small_engine_fp16.save(tmp_path / "small.plan"))
     assert "the process ended" not in row["it returns"], row
