@@ -145,7 +145,7 @@ def test_alone(number): assert number
     data = record["data"]
     assert status == data["exit_status"] == 1, output
     assert (data["tests"], data["passed"], data["failed"], data["workers"]) == (6, 5, 1, 2)
-    assert record["arguments"] == {"selection": None}, "the record must be the one that notebooks show"
+    assert record["arguments"] == {"selection": None}, "not the record that notebooks show"
     told = [line.split() for line in (tmp_path / "told").read_text().splitlines()]
     alone = [line for line in told if line[0].startswith("test_alone")]
     assert told[-len(alone) :] == alone and len(alone) == 4

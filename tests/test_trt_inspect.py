@@ -76,6 +76,18 @@ def test_the_generation_of_gpus_is_read_from_names_of_kernels():
     assert found.generations() == {"8.0": 2, "10.0": 1}
 
 
+def test_the_format_of_sums_is_read_from_names_of_kernels():
+    tactics = [
+        "sm80_xmma_fprop_implicit_gemm_indexed_f16f16_f16f16_f16_nhwckrsc_nhwc_tilesize64x32x64",
+        "sm80_xmma_deconv_implicit_gemm_f16f16_f16f16_f16_nhwckrsc_nhwc",
+        "sm80_xmma_fprop_implicit_gemm_f16f16_f16f32_f16_nhwckrsc_nhwc",
+        "sm80_xmma_fprop_implicit_gemm_interleaved_i8i8_i8i32_f32_nchw_vect_c_32",
+        "0x0000000000000013",
+    ]
+    found = inspect.Layers([{"tactic": tactic} for tactic in tactics])
+    assert found.sums() == {"f16": 2, "f32": 1, "i32": 1}
+
+
 def test_a_node_is_found_in_the_layer_that_took_it_in():
     found = inspect.layers(OLD)
     assert found.fused("leaky/LeakyRelu") is found.rows[1]

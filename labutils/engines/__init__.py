@@ -10,6 +10,7 @@ records. What needs TensorRT or a GPU shows its record elsewhere.
 from labutils.engines.candidates import best_engine
 from labutils.engines.command import main
 from labutils.engines.experiments import measured
+from labutils.engines.gating import gates
 from labutils.engines.results import (
     best,
     caption,
@@ -18,7 +19,7 @@ from labutils.engines.results import (
     summary,
 )
 from labutils.engines.rewrites import FORMS, image, rewrite
-from labutils.engines.smaller import build_levels, build_time, copies, gates, host_latency
+from labutils.engines.smaller import build_levels, build_time, copies, host_latency
 from labutils.engines.waiting import waits, wake_up_ms
 from labutils.engines.within_host import host_copies
 

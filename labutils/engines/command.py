@@ -6,12 +6,12 @@ import argparse
 from collections.abc import Sequence
 
 from labutils import vocoders
-from labutils.engines import experiments, runs, smaller, waiting, within_host
+from labutils.engines import experiments, gating, runs, smaller, waiting, within_host
 
 __all__ = ["main"]
 
 _SMALLER = {
-    "gates": ("05-gates: engines of trained vocoders against PyTorch", smaller.gates),
+    "gates": ("05-gates: engines of trained vocoders against PyTorch", gating.gates),
     "build_levels": ("05-build-levels: seconds of a build by level", smaller.build_levels),
     "build_time": ("05-build-time: what a build spends its time on", smaller.build_time),
     "waits": ("06-waits: how the host waits", waiting.waits),

@@ -1,98 +1,30 @@
-"""The smaller experiments: gates, build levels, copies, and what a caller waits."""
+"""The smaller experiments: build levels, copies, and what a caller waits."""
 
 from __future__ import annotations
 
-import functools
 import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from labutils import audio, baseline, benchmark, evaluation, records, vocoders
+from labutils import baseline, benchmark, records, vocoders
 from labutils.baseline import trials as torch_trials
 from labutils.baseline import variants
 from labutils.engines import latency, transfers, trials
-from labutils.engines.building import Builder, Built, build_fresh
+from labutils.engines.building import Builder, build_fresh
 from labutils.engines.candidates import PLAIN
 from labutils.engines.experiments import COVERS, SOURCES
 from labutils.engines.graphs import Graphs, GraphSpec
 from labutils.engines.rewrites import AS_IT_IS
 from labutils.engines.settings import settings
-from labutils.metrics.scores import snr_db
 from labutils.records import Noted
-from labutils.runners import TensorRTRunner
 from labutils.trt import BuildOptions, Profile, build
 from labutils.trt.build_log import build_times
 
-__all__ = ["GATES", "TRAINED", "build_levels", "build_time", "copies", "gates", "host_latency"]
-
-TRAINED = ("hifigan-small", "melgan", "gpt-sovits-v4-small", "bigvgan-small")
-GATES = {"FP32": 80.0, "FP16": 45.0}  # dB against torch FP32 without TF32
-_CLIP, _FRAMES = "en-slt", 160
+__all__ = ["build_levels", "build_time", "copies", "host_latency"]
 
 log = logging.getLogger(__name__)
-
-
-@records.experiment("05-gates", needs=("tensorrt", "cuda"), covers=COVERS)
-def gates(level: int = 1) -> Iterator[Noted]:
-    """Do engines of trained vocoders sound like PyTorch? SNR on speech against torch FP32.
-
-    Yields ``{"rows": [...], "passed": bool}`` after each engine; the forms that may be faster
-    must pass as well.
-    """
-    rows: list[dict[str, Any]] = []
-    cases = [(n, half, AS_IT_IS) for half in (True, False) for n in TRAINED]
-    cases += [(n, True, "image, polyphase") for n in TRAINED]
-    cases += [("bigvgan-small", True, f"image, snakes in {way}") for way in ("blocks", "phases")]
-    with settings(500.0) as given, Graphs(given.graphs) as graphs, Builder(given.engines) as make:
-        begin = time.monotonic()
-        mels = {name: _speech(name) for name in TRAINED}
-        specs = [
-            GraphSpec(name, form, half, (1, mels[name].shape[2]), trained=True)
-            for name, half, form in cases
-        ]
-        for spec in specs:
-            graphs.ask(spec)
-        for spec in specs:
-            precision = "FP16" if spec.half else "FP32"
-            row: dict[str, Any] = {
-                "vocoder": spec.vocoder, "precision": precision, "form": spec.form, "level": level,
-                "clip": _CLIP, "frames": spec.shape[1], "bound_db": GATES[precision],
-            }  # fmt: skip
-            with torch_trials.noting(row):
-                left = given.seconds - (time.monotonic() - begin)
-                if left < 10:
-                    raise RuntimeError("not measured: time")
-                options = BuildOptions(
-                    (Profile.fixed(spec.shape[1]),), optimization_level=level,
-                    timing_cache=given.timing_cache,
-                )  # fmt: skip
-                built = make.build(graphs.get(spec, left + 60), options, seconds=left + 60)
-                row["build_seconds"] = built.seconds
-                row["snr_db"] = _snr(spec.vocoder, built, mels[spec.vocoder])
-                row["passed"] = row["snr_db"] >= row["bound_db"]
-            rows.append(row)
-            log.info("%s", row)
-            passed = all(r.get("passed", False) for r in rows)
-            yield Noted({"rows": rows, "passed": passed}, tactic_sources=SOURCES)
-
-
-def _speech(name: str) -> np.ndarray:
-    clip, config = audio.clip(_CLIP), vocoders.load(name).config
-    return evaluation.log_mel(clip.load(), clip.sample_rate, config)[..., :_FRAMES]
-
-
-@functools.lru_cache(maxsize=len(TRAINED))
-def _torch_sound(name: str) -> np.ndarray:
-    return trials.reference_audio(vocoders.load(name), _speech(name))
-
-
-def _snr(name: str, built: Built, mel: np.ndarray) -> float:
-    with TensorRTRunner(built.path, vocoders.load(name).config) as runner:
-        return snr_db(_torch_sound(name).ravel(), runner.infer(mel).ravel())
 
 
 @records.experiment("05-build-levels", needs=("tensorrt", "cuda"), covers=COVERS)

@@ -11,7 +11,7 @@ from labutils import baseline, environment, gpu_tests
 from labutils.concurrency import experiments as sharing
 from labutils.concurrency import services
 from labutils.engines import experiments as engines
-from labutils.engines import smaller, waiting, within_host
+from labutils.engines import gating, smaller, waiting, within_host
 from labutils.pruning import on_gpu as pruned
 from labutils.quantization import on_gpu as quantized
 from labutils.records import Experiment
@@ -92,7 +92,7 @@ def _all() -> Iterator[Step]:
     yield _notebook("03", 400)
     yield from _vocoders("baseline", "labutils.baseline", 700, baseline.measured)
     yield Step("gpu-tests", "labutils.gpu_tests", (), 1150, gpu_tests.gpu_tests, timed=False)
-    yield Step("gates", "labutils.engines", ("--gates",), 400, smaller.gates)
+    yield Step("gates", "labutils.engines", ("--gates",), 400, gating.gates)
     yield from _vocoders("engines", "labutils.engines", 1000, engines.measured)
     for name, seconds, made in (
         ("waits", 120, waiting.waits),

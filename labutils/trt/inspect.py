@@ -41,6 +41,10 @@ __all__ = [
 InspectError = layer_json.InspectError
 _WARM_UPS = 3
 
+# In names of kernels: two inputs, what is read and written to, the sum, and the output.
+_FORMAT = r"(?:bf|tf|f|i)\d+"
+_FORMATS = re.compile(rf"_{_FORMAT}{_FORMAT}_{_FORMAT}(?P<sum>{_FORMAT})_{_FORMAT}_")
+
 
 @dataclass
 class Layers:
@@ -69,6 +73,13 @@ class Layers:
         compute capability ("8.0" for sm80); the most frequent first."""
         named = [re.match(r"sm_?(\d+)(\d)", row["tactic"]) for row in self.rows]
         return dict(Counter(".".join(m.groups()) for m in named if m).most_common())
+
+    def sums(self) -> dict[str, int]:
+        """How many kernels say in their name in which format they add their products up, by that
+        format: {"f16": 78} for names with f16f16_f16f16_f16 in them, {"f32": 78} for those with
+        f16f16_f16f32_f16. The most frequent first."""
+        named = [_FORMATS.search(row["tactic"]) for row in self.rows]
+        return dict(Counter(m["sum"] for m in named if m).most_common())
 
     def fused(self, onnx_node: str) -> dict[str, Any]:
         """The row of the layer that does the work of an ONNX node.

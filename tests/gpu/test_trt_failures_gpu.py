@@ -18,9 +18,7 @@ pytestmark = [
         ("cut-short", "", "None", "EngineError"),
         ("unknown-operator", "FusedSnake", "False", "FusedSnake"),
         ("no-profile", "profile", "None", "BuildError: no profile"),
-        pytest.param(
-            "out-of-memory", "memory", "None", "EngineError", marks=pytest.mark.alone
-        ),
+        pytest.param("out-of-memory", "memory", "None", "EngineError", marks=pytest.mark.alone),
     ],
 )
 def test_what_is_said_and_returned(small_engine_fp16, tmp_path, name, words, returned, ours):
