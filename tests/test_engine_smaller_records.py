@@ -90,7 +90,9 @@ def test_gates_ask_every_trained_vocoder_and_a_failure_does_not_pass(tmp_path, m
     monkeypatch.setattr(gating, "Builder", FakeMaker)
     monkeypatch.setattr(gating, "_file", lambda case, *_: case)
     sound = {"ends": 60.0, "first stage": 61.0, "all": 79.0}
-    monkeypatch.setattr(gating, "_snr", lambda name, built, mel: sound[built.path.kept])
+    monkeypatch.setattr(
+        gating, "_heard", lambda name, built, mel: {"snr_db": sound[built.path.kept]}
+    )
     found = records.Experiment(gating.gates.__wrapped__, "05-gates")
     done = found.measure(save=tmp_path)
     rows = {(r["vocoder"], r["FP32 layers"], r["form"]): r for r in done["rows"]}

@@ -74,6 +74,18 @@ def test_precisions_tell_each_step_and_what_was_not_measured():
     assert line["FP32 to TF32 (times)"] == 2.0 and line["TF32 to FP16 (times)"] == 1.5
 
 
+def test_halves_compare_the_snr_of_pytorch_and_of_the_plain_engine():
+    baseline = torch_row("FP16, graph", 5.0, snr_db=58.0, is_baseline=True)
+    rows = [torch_row("FP32", 20.0), baseline, engine("TensorRT FP16", 4.0, snr_db=51.5)]
+    others = [engine("TensorRT FP16, graph", 3.0, snr_db=50.0), engine("TensorRT FP32", 9.0)]
+    (row,) = claims.halves({"a": [*rows, *others], "no engine": rows[:2], "no baseline": rows[2:]})
+    assert row == {
+        "vocoder": "a", "PyTorch (dB)": 58.0, "TensorRT (dB)": 51.5, "between (dB)": 6.5,
+    }  # fmt: skip
+    single = [torch_row("FP32", 5.0, snr_db=None, is_baseline=True), *rows[2:]]
+    assert claims.halves({"a": single}) == []
+
+
 def test_batches_are_kept_apart_and_nothing_measured_is_no_row():
     assert claims.tried({"v1": ROWS}, batch=8) == []
     (line,) = claims.promises({"v1": ROWS}, batch=8)

@@ -12,7 +12,7 @@ from typing import Any
 
 from labutils.engines.candidates import best_engine
 
-__all__ = ["no_time", "precisions", "promises", "tried"]
+__all__ = ["halves", "no_time", "precisions", "promises", "tried"]
 
 Row = Mapping[str, Any]
 
@@ -58,6 +58,20 @@ def precisions(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[s
                     "graph (times)": _times(half, graph),
                 }
             )
+    return table
+
+
+def halves(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:
+    """How far FP16 is from FP32 by who computes it: the SNR of PyTorch's baseline and of the plain
+    engine, in dB. `rows` {vocoder: rows}; without both a vocoder is left out."""
+    table = []
+    for vocoder, found in rows.items():
+        torch = next((r for r in _measured(found, "torch", batch) if r.get("is_baseline")), {})
+        engine = _named(_measured(found, "tensorrt", batch), "TensorRT FP16")
+        snrs = torch.get("snr_db"), engine.get("snr_db")
+        if all(snr is not None for snr in snrs) and "FP16" in torch["variant"]:
+            made = {"PyTorch (dB)": snrs[0], "TensorRT (dB)": snrs[1]}
+            table.append({"vocoder": vocoder} | made | {"between (dB)": snrs[0] - snrs[1]})
     return table
 
 
