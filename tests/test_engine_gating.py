@@ -45,12 +45,26 @@ def test_the_file_of_a_case_keeps_what_it_says_and_has_one_shape(tmp_path):
     }
 
 
-def test_the_first_stage_ends_before_the_second_upsampling(tmp_path):
-    path = onnx_export.export(tiny("hifigan-v1"), tmp_path / "a.onnx", exporter="legacy").path
+@pytest.mark.parametrize(
+    ("family", "first", "second"),
+    [
+        ("hifigan-v1", "ups.0/ConvTranspose", "ups.1/ConvTranspose"),
+        # Filters against aliasing stand between the two.
+        ("bigvgan-v2-24khz", "ups.0.0/ConvTranspose", "ups.1.0/ConvTranspose"),
+    ],
+)
+def test_the_first_stage_ends_before_the_second_upsampling(family, first, second, tmp_path):
+    path = onnx_export.export(tiny(family), tmp_path / "a.onnx", exporter="legacy").path
     names = precision.first_stage(path)
-    assert len(names) == len(set(names))
-    assert "ups.0/ConvTranspose" in names and "ups.1/ConvTranspose" not in names
-    assert names[-1] == files.read(path).graph.node[-1].name
+    nodes = [node.name for node in files.read(path).graph.node]
+    assert len(names) == len(set(names)) and names[-1] == nodes[-1]
+    assert first in names and nodes[nodes.index(second) - 1] in names and second not in names
+    early = [name for name in names if name.startswith("resblocks.")]
+    assert early and nodes.index(early[-1]) < nodes.index(second)
+
+
+def test_a_stage_that_has_no_end_is_refused(tmp_path):
+    path = onnx_export.export(tiny("hifigan-v1"), tmp_path / "a.onnx", exporter="legacy").path
     with pytest.raises(ValueError, match="one of ends, first stage, not 'middle'"):
         precision.keep("middle", path, tmp_path / "b.onnx")
     model = files.read(path)

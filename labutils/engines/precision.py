@@ -24,11 +24,18 @@ def first_stage(model: Any) -> list[str]:
     if isinstance(model, str | os.PathLike):
         model = files.read(model)
     nodes = list(model.graph.node)
-    upsamplings = [i for i, node in enumerate(nodes) if node.op_type == "ConvTranspose"]
+    # BigVGAN's filters against aliasing are transposed convolutions, too, but each of one channel.
+    upsamplings = [
+        i for i, node in enumerate(nodes) if node.op_type == "ConvTranspose" and _groups(node) == 1
+    ]
     if len(upsamplings) < 2:
         raise OnnxError("the graph has no second transposed convolution: no stage ends there")
     first = [node.name for node in nodes[: upsamplings[1]]]
     return [*first, *(name for name in onnx_export.last_layers(model) if name not in first)]
+
+
+def _groups(node: Any) -> int:
+    return next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)
 
 
 def keep(kept: str, path: Path, out: Path) -> Path:
