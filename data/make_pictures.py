@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from labutils import audio, baseline, evaluation, show, vocoders
 from labutils.show.figures import COLOURS, house_style
@@ -24,7 +25,11 @@ def first_sound() -> Path:
         "Griffin-Lim, 60 iterations": (griffin_lim, rate),
         "hifigan-small, trained for this workbook": (copy, rate),
     }
-    return show.compare_spectrograms(sounds).save(PICTURES / "first-sound.png")
+    path = show.compare_spectrograms(sounds).save(PICTURES / "first-sound.png")
+    with Image.open(path) as picture:  # a palette: a quarter of the bytes, and nobody sees it
+        few = picture.convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=0)
+    few.save(path, optimize=True)
+    return path
 
 
 def training_curves() -> Path:
