@@ -101,8 +101,8 @@ def test_sums_in_fp16_cost_decibels_and_a_stage_in_fp32_brings_them_back(tmp_pat
 
 
 def test_a_sum_in_fp16_is_rounded_at_every_step():
-    """1024 and 64 times a hundredth: FP16 has steps of one there, and each half of a step is lost;
-    added up first they make 10."""
+    """1024 and 640 times a 64th: FP16 has steps of one there, so that sixteen of them, a quarter of
+    a step, are lost each time; added up first they make ten."""
     columns = torch.cat([torch.full((1, 16, 1), 64.0), torch.full((1, 640, 1), 1 / 64)], 1)
     weight = torch.ones(1, 656, 1)
     exact = half_sums._conv(columns, weight, {}, None)
