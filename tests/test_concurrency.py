@@ -112,6 +112,38 @@ def test_a_mel_that_kills_every_worker_is_reported_and_the_others_are_served(mod
         assert sum(row["deaths"] for row in pool.rows()) == 2
 
 
+def test_who_has_an_answer_finds_it_counted(model, mels):
+    """The callback runs in the worker's thread, at the moment when the answer is there."""
+    poison, rows = mels[4].shape[2], {}
+    with RunnerPool({"a": runner_of(model, frames=poison)}, attempts=1) as pool:
+        for name, mel in (("served", mels[0]), ("killed", mels[4])):
+            answer = pool.submit(mel)
+            answer.add_done_callback(lambda _, name=name: rows.update({name: pool.rows()[0]}))
+            assert (answer.exception(WAIT) is None) == (name == "served")
+    assert (rows["served"]["done"], rows["served"]["deaths"]) == (1, 0)
+    assert (rows["killed"]["done"], rows["killed"]["deaths"]) == (1, 1)
+    assert "illegal memory access" in rows["killed"]["said"]
+
+
+def test_a_runner_that_can_not_be_closed_hides_no_cause_and_ends_no_worker(model, mels, caplog):
+    class Stuck(FailingRunner):
+        def _close(self):
+            raise RuntimeError("can not free")
+
+    def stuck():
+        return Stuck(TorchRunner(model), at=2)
+
+    with RunnerPool({"a": stuck}, attempts=1) as pool:
+        assert pool.submit(mels[0]).exception(WAIT) is None
+        with pytest.raises(PoolError, match="illegal memory access"):
+            pool.infer(mels[1], WAIT)
+        assert pool.submit(mels[2]).exception(WAIT) is None, "a new runner serves"
+    (row,) = pool.rows()
+    assert (row["state"], row["done"], row["deaths"]) == ("closed", 2, 1)
+    assert "illegal memory access" in row["said"]
+    assert caplog.text.count("worker a was not closed: RuntimeError: can not free") == 2
+
+
 def test_nobody_waits_for_a_pool_without_workers(model, mels):
     gate = threading.Event()
 

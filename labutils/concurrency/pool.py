@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -41,6 +42,7 @@ class _Worker:
     done: int = 0
     deaths: int = 0
     said: str = ""
+    request: _Request | None = None
     thread: threading.Thread | None = None
 
 
@@ -161,45 +163,53 @@ class RunnerPool:
     def _live(self, worker: _Worker) -> None:
         """All lives of a worker, one runner each."""
         for _ in range(self._restarts + 1):
-            try:
-                self._one_life(worker, worker.make())
+            if self._one_life(worker):
                 self._becomes(worker, "closed")
                 break
-            except BaseException as error:  # whatever it was, this runner is not used again
-                worker.deaths += 1
-                worker.said = _words(error)
-                log.warning("worker %s died: %s", worker.name, worker.said)
-                # A graph or buffer in the traceback would keep the dead runner's memory.
-                error.__traceback__ = None
-                self._becomes(worker, "starting")
+            self._becomes(worker, "starting")
         else:
             self._becomes(worker, "gone")
 
-    def _one_life(self, worker: _Worker, runner: Runner) -> None:
-        try:
-            with own_stream(runner.device):
-                with quiet(runner.device):
-                    for mel in self._warm_up:
-                        runner.infer(mel)
-                self._becomes(worker, "serving")
-                self._serve(worker, runner)
-        finally:
-            with quiet(runner.device):
-                runner.close()
+    def _one_life(self, worker: _Worker) -> bool:
+        """Serve with a new runner until the pool is closed; False where the runner dies before."""
+        with contextlib.ExitStack() as end:
+            try:
+                runner = worker.make()
+                end.callback(_let_go, worker.name, runner)
+                with own_stream(runner.device):
+                    with quiet(runner.device):
+                        for mel in self._warm_up:
+                            runner.infer(mel)
+                    self._becomes(worker, "serving")
+                    self._serve(worker, runner)
+            except BaseException as error:  # whatever it was, this runner is not used again
+                self._dies(worker, error)
+                return False
+        return True
 
     def _serve(self, worker: _Worker, runner: Runner) -> None:
         """Take requests until the pool is closed and none waits. Raises what kills the runner."""
         while (request := self._take()) is not None:
+            worker.request = request
             try:
                 audio = runner.infer(request.mel)
             except MelError as error:
                 request.answer.set_exception(error)
-            except BaseException as error:
-                self._give_back(request, error)
-                raise
             else:
+                worker.done += 1  # first: who has the answer may look at the rows
                 request.answer.set_result(audio)
-                worker.done += 1
+            worker.request = None
+
+    def _dies(self, worker: _Worker, error: BaseException) -> None:
+        """Count the death, and only then give back the request that the worker had in hand."""
+        worker.deaths += 1
+        worker.said = _words(error)
+        log.warning("worker %s died: %s", worker.name, worker.said)
+        # A graph or buffer in the traceback would keep the dead runner's memory.
+        error.__traceback__ = None
+        request, worker.request = worker.request, None
+        if request is not None:
+            self._give_back(request, error)
 
     def _take(self) -> _Request | None:
         """The next request; waits for one, and gives None when there will be none."""
@@ -243,6 +253,15 @@ class RunnerPool:
     def _why_none(self) -> str:
         said = [worker.said for worker in self._workers if worker.said]
         return f"no worker is left; the last one died of: {said[-1] if said else 'nothing known'}"
+
+
+def _let_go(name: str, runner: Runner) -> None:
+    """Close a runner; one that can not be closed, as after some errors of CUDA, harms nobody."""
+    try:
+        with quiet(runner.device):
+            runner.close()
+    except BaseException as error:
+        log.warning("the runner of worker %s was not closed: %s", name, _words(error))
 
 
 def _words(error: BaseException) -> str:
