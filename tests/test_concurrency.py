@@ -323,6 +323,16 @@ def test_what_goes_on_after_the_end_counts_by_its_part():
     assert load.calls == pytest.approx(1.5) and load.per_second == pytest.approx(1.5)
 
 
+def test_a_machine_too_busy_to_begin_in_time_still_gives_a_rate():
+    from labutils.concurrency.load import _load
+
+    load = _load(2, [(1.5, 1.75), (1.5, 2.0)], 0.0, 1.0)
+    assert (load.calls, load.seconds) == (1 + 0.5, 1.75)
+    for _ in range(20):  # too short for a thread to begin
+        load = threads([lambda: None] * 3, seconds=1e-9, warmup=0)
+        assert load.per_second > 0 and len(load.latencies_ms) == 3
+
+
 @pytest.mark.parametrize("warmup", [0, 1])
 def test_an_error_in_a_thread_is_told_and_stops_the_others(warmup):
     def bad():
@@ -330,6 +340,15 @@ def test_an_error_in_a_thread_is_told_and_stops_the_others(warmup):
 
     with pytest.raises(RuntimeError, match="out of memory"):
         threads([lambda: time.sleep(0.01), bad], seconds=5, warmup=warmup)
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_a_call_that_does_not_come_back_is_told(monkeypatch, warmup):
+    monkeypatch.setattr("labutils.concurrency.load._PATIENCE", 1.0)
+    end = threading.Event()
+    with pytest.raises(TimeoutError, match="1 of 2 calls did not come back"):
+        threads([lambda: None, lambda: end.wait(WAIT)], seconds=0.01, warmup=warmup)
+    end.set()
 
 
 def test_load_needs_callers_and_time():

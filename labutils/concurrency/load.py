@@ -54,7 +54,8 @@ def threads(calls: Sequence[Callable[[], Any]], *, seconds: float = 1.0, warmup:
     """Each call in a host thread of its own, again and again, for so many seconds.
 
     A call returns when its work is done. Each thread warms up first; then all start together.
-    Raises ValueError without calls or time, and what a call raised.
+    Raises ValueError without calls or time, what a call raised, and TimeoutError where one does not
+    come back within a minute.
     """
     _check(len(calls), seconds)
     gate = threading.Barrier(len(calls) + 1)
@@ -66,15 +67,16 @@ def threads(calls: Sequence[Callable[[], Any]], *, seconds: float = 1.0, warmup:
         try:
             for _ in range(warmup):
                 calls[place]()
-            gate.wait(_PATIENCE)
-            begin = time.perf_counter()
+            gate.wait()
+            begin = 0.0
+            # Once at least, also where a busy machine lets this thread begin after the end.
             while begin < end[0] and not failed:
+                asked = begin or time.perf_counter()
                 calls[place]()
-                done = time.perf_counter()
-                times[place].append((begin, done))
-                begin = done
+                begin = time.perf_counter()
+                times[place].append((asked, begin))
         except threading.BrokenBarrierError:
-            pass  # another one failed while it warmed up
+            pass  # another one failed, or hangs, while it warms up
         except BaseException as error:
             failed.append(error)
             gate.abort()
@@ -83,18 +85,21 @@ def threads(calls: Sequence[Callable[[], Any]], *, seconds: float = 1.0, warmup:
     for thread in started:
         thread.start()
     # The last to come opens the gate: this thread comes when all others wait, and sets the end.
-    try:
-        while gate.n_waiting < len(calls) and not failed:
-            time.sleep(0.0005)
-        start = time.perf_counter()
-        end[0] = start + seconds
-        gate.wait(_PATIENCE)
-    except threading.BrokenBarrierError:
-        start = 0.0
+    too_late = time.perf_counter() + _PATIENCE
+    while gate.n_waiting < len(calls) and not failed and time.perf_counter() < too_late:
+        time.sleep(0.0005)
+    start = time.perf_counter()
+    end[0] = start + seconds
+    if gate.n_waiting < len(calls):
+        gate.abort()
+    else:
+        gate.wait()
     for thread in started:
         thread.join(seconds + _PATIENCE)
     if failed:
         raise failed[0]
+    if hung := sum(t.is_alive() or not done for t, done in zip(started, times, strict=True)):
+        raise TimeoutError(f"{hung} of {len(calls)} calls did not come back within {_PATIENCE:g} s")
     return _load(len(calls), [pair for lane in times for pair in lane], start, seconds)
 
 
@@ -135,11 +140,14 @@ def _check(count: int, seconds: float) -> None:
 
 
 def _load(lanes: int, times: list[tuple[float, float]], start: float, seconds: float) -> Load:
+    """The calls of a window of `seconds`; where none began in time, of the first one instead."""
     end = start + seconds
+    if all(begin >= end for begin, _ in times):
+        end = min(finish for _, finish in times)
     done = 0.0
     for begin, finish in times:
         if finish <= end:
             done += 1.0
         elif begin < end:
             done += (end - begin) / (finish - begin)
-    return Load(lanes, done, seconds, np.array([1e3 * (f - b) for b, f in times]))
+    return Load(lanes, done, end - start, np.array([1e3 * (f - b) for b, f in times]))
