@@ -346,7 +346,7 @@ def test_an_error_in_a_thread_is_told_and_stops_the_others(warmup):
 def test_a_call_that_does_not_come_back_is_told(monkeypatch, warmup):
     monkeypatch.setattr("labutils.concurrency.load._PATIENCE", 1.0)
     end = threading.Event()
-    with pytest.raises(TimeoutError, match="1 of 2 calls did not come back"):
+    with pytest.raises(TimeoutError, match="not all of 2 calls came back"):
         threads([lambda: None, lambda: end.wait(WAIT)], seconds=0.01, warmup=warmup)
     end.set()
 

@@ -98,8 +98,8 @@ def threads(calls: Sequence[Callable[[], Any]], *, seconds: float = 1.0, warmup:
         thread.join(seconds + _PATIENCE)
     if failed:
         raise failed[0]
-    if hung := sum(t.is_alive() or not done for t, done in zip(started, times, strict=True)):
-        raise TimeoutError(f"{hung} of {len(calls)} calls did not come back within {_PATIENCE:g} s")
+    if not all(times) or any(thread.is_alive() for thread in started):
+        raise TimeoutError(f"not all of {len(calls)} calls came back within {_PATIENCE:g} s")
     return _load(len(calls), [pair for lane in times for pair in lane], start, seconds)
 
 
