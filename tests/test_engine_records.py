@@ -207,3 +207,13 @@ def test_bars_mark_the_best_and_say_what_is_noisy_or_missing(one_record):
     assert "800 (2.00 x baseline)" in found and "1,600 (20 dB)" in found and "not measured" in found
     assert "TensorRT FP16, image, graph" in drawn.alt
     assert texts(pictures.engines_picture({"a": ([], None)})) == ["no record yet"]
+    names = [label.get_text() for ax in drawn.axes for label in ax.get_yticklabels()]
+    assert names == ["FP32", "FP16, graph", "FP32", "FP16", "FP16, image, graph",
+                     "FP16, level 5, graph"]  # fmt: skip
+
+
+def test_the_fastest_engine_is_drawn_whatever_it_is(one_record, monkeypatch):
+    rows = made_up()
+    rows[3] |= {"variant": "TensorRT TF32, graph", "tried": False}
+    monkeypatch.setattr(results, "_rows", lambda vocoder: rows if vocoder == "melgan" else [])
+    assert "800 (2.00 x baseline)" in texts(engines.picture(["melgan"]))

@@ -55,13 +55,14 @@ def test_promises_are_held_against_fp32_and_against_the_baseline():
     (line,) = claims.promises({"v1": ROWS})
     figures = list(line.values())
     assert figures[:4] == ["v1", 5.0, 1.25, 2.0]
-    assert figures[4:6] == [150.0, 120.0] and figures[6] == pytest.approx(20.0)
+    assert figures[4:7] == [150.0, 80.0, 120.0]
+    assert figures[7:] == [pytest.approx(20.0), pytest.approx(-50.0)]
 
 
 def test_more_memory_is_negative():
     rows = [torch_row("FP32", 20.0, peak_mb=60.0), engine("TensorRT FP16", 4.0)]
     (line,) = claims.promises({"v1": rows})
-    assert line["less memory (%)"] == -100.0
+    assert line["less than FP32 (%)"] == -100.0 and line["less than the baseline (%)"] is None
     assert line["the best engine against the baseline (times)"] is None
 
 
@@ -72,6 +73,14 @@ def test_precisions_tell_each_step_and_what_was_not_measured():
     assert line["FP32 to TF32 (times)"] is None and line["graph (times)"] == 4.0 / 3.0
     (line,) = claims.precisions({"v1": [*rows, engine("TensorRT TF32", 6.0)]})
     assert line["FP32 to TF32 (times)"] == 2.0 and line["TF32 to FP16 (times)"] == 1.5
+
+
+def test_distances_are_those_of_the_plain_engines():
+    rows = [*ROWS, engine("TensorRT TF32", 6.0, snr_db=50.0)]
+    assert claims.distances({"v1": rows, "torch only": ROWS[:2]}) == [{
+        "vocoder": "v1", "FP32 engine (dB)": None, "TF32 engine (dB)": 50.0,
+        "FP16 engine (dB)": 55.0,
+    }]  # fmt: skip
 
 
 def test_halves_compare_the_snr_of_pytorch_and_of_the_plain_engine():
@@ -89,5 +98,5 @@ def test_halves_compare_the_snr_of_pytorch_and_of_the_plain_engine():
 def test_batches_are_kept_apart_and_nothing_measured_is_no_row():
     assert claims.tried({"v1": ROWS}, batch=8) == []
     (line,) = claims.promises({"v1": ROWS}, batch=8)
-    assert line["PyTorch FP32, peak (MB)"] == 150.0 and line["less memory (%)"] is None
+    assert line["PyTorch FP32, peak (MB)"] == 150.0 and line["less than FP32 (%)"] is None
     assert claims.promises({"v1": []}) == []

@@ -70,14 +70,22 @@ def distribution_picture(
 
 
 def levels_picture(
-    series: Mapping[str, Sequence[float]], *, title: str = "", ylabel: str = "held memory (MB)"
+    series: Mapping[str, Sequence[float]],
+    *,
+    calls: Mapping[str, int] | None = None,
+    title: str = "",
+    ylabel: str = "held memory (MB)",
 ) -> Picture:
-    """Memory after call after call, for each {label: MB}; from zero, so that growth is seen."""
+    """Memory after call after call, for each {label: MB}; from zero, so that growth is seen.
+
+    `calls` {label: how many there were}, where fewer levels were kept than calls were made.
+    """
     with house_style():
         ax = _axes(3.2)
         for i, (label, values) in enumerate(series.items()):
             style = ("-", "--", ":", "-.")[i % 4]
-            numbers = np.arange(1, len(values) + 1)
+            made = (calls or {}).get(label, len(values))
+            numbers = np.linspace(made / len(values), made, len(values))
             ax.plot(numbers, values, label=label, color=COLOURS[i], linestyle=style, linewidth=2.2)
         ax.set(xlabel="call", ylabel=ylabel)
         ax.set_ylim(bottom=0)
@@ -100,7 +108,7 @@ def transfers_picture(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> 
         _plain_ticks(ax.xaxis)
         _plain_ticks(ax.yaxis)
         ax.set_title(title)
-        ax.legend()
+        ax.figure.legend(loc="outside right center")
     best = ", ".join(f"{name} {max(row[name] for row in rows):.3g}" for name in names)
     return Picture(ax.figure, f"{title}. Highest GB/s: {best}")
 

@@ -135,7 +135,10 @@ class RunnerPool:
             self._open = False
             if cancel:
                 for request in self._waiting:
-                    request.answer.cancel()
+                    if not request.answer.cancel():  # tried before: it counts as running
+                        request.answer.set_exception(
+                            PoolError("the pool was closed before another worker tried this mel")
+                        )
                 self._waiting.clear()
             self._changed.notify_all()
         for worker in self._workers:
@@ -189,8 +192,7 @@ class RunnerPool:
 
     def _serve(self, worker: _Worker, runner: Runner) -> None:
         """Take requests until the pool is closed and none waits. Raises what kills the runner."""
-        while (request := self._take()) is not None:
-            worker.request = request
+        while (request := self._take(worker)) is not None:
             try:
                 audio = runner.infer(request.mel)
             except MelError as error:
@@ -198,7 +200,9 @@ class RunnerPool:
             else:
                 worker.done += 1  # first: who has the answer may look at the rows
                 request.answer.set_result(audio)
-            worker.request = None
+            with self._changed:
+                worker.request = None
+                self._changed.notify_all()
 
     def _dies(self, worker: _Worker, error: BaseException) -> None:
         """Count the death, and only then give back the request that the worker had in hand."""
@@ -207,11 +211,13 @@ class RunnerPool:
         log.warning("worker %s died: %s", worker.name, worker.said)
         # A graph or buffer in the traceback would keep the dead runner's memory.
         error.__traceback__ = None
-        request, worker.request = worker.request, None
-        if request is not None:
+        if (request := worker.request) is not None:
             self._give_back(request, error)
+        with self._changed:
+            worker.request = None
+            self._changed.notify_all()
 
-    def _take(self) -> _Request | None:
+    def _take(self, worker: _Worker) -> _Request | None:
         """The next request; waits for one, and gives None when there will be none."""
         with self._changed:
             while True:
@@ -220,8 +226,10 @@ class RunnerPool:
                     request.attempts += 1
                     # One that was tried before runs already and can not be cancelled any more.
                     if request.attempts > 1 or request.answer.set_running_or_notify_cancel():
+                        worker.request = request
                         return request
-                if not self._open:
+                # One that another worker has in hand may come back.
+                if not self._open and not any(w.request for w in self._workers):
                     return None
                 self._changed.wait()
 

@@ -69,6 +69,12 @@ class ProcessRunner(Runner):
             kind, value = self._pipe.recv()
         except (EOFError, OSError):
             raise self._ended() from None
+        except RunnerError:
+            raise
+        except BaseException:  # interrupted: the late answer would be taken for the next mel's
+            self._process.kill()
+            self._ended()
+            raise
         if kind == "mel":
             raise MelError(value)
         if kind == "error":

@@ -12,7 +12,7 @@ from typing import Any
 
 from labutils.engines.candidates import best_engine
 
-__all__ = ["halves", "no_time", "precisions", "promises", "tried"]
+__all__ = ["distances", "halves", "no_time", "precisions", "promises", "tried"]
 
 Row = Mapping[str, Any]
 
@@ -58,6 +58,21 @@ def precisions(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[s
                     "graph (times)": _times(half, graph),
                 }
             )
+    return table
+
+
+def distances(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:
+    """SNR of the plain engines in FP32, TF32 and FP16 against PyTorch in FP32, in dB.
+
+    `rows` {vocoder: rows}; a row a vocoder. None where an engine was not measured.
+    """
+    table = []
+    for vocoder, found in rows.items():
+        engines = _measured(found, "tensorrt", batch)
+        made = {way: _named(engines, f"TensorRT {way}") for way in ("FP32", "TF32", "FP16")}
+        if any(made.values()):
+            snrs = {f"{way} engine (dB)": row.get("snr_db") for way, row in made.items()}
+            table.append({"vocoder": vocoder} | snrs)
     return table
 
 
@@ -130,7 +145,7 @@ def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str
 
     `rows` {vocoder: rows}. The engine is the plain FP16 one, launched as a tutorial does, without a
     graph; "the best engine" is the fastest that keeps the quality. Memory is engine and activations
-    against the peak of torch's allocator; "less memory" is negative where the engine takes more.
+    against the peak of torch's allocator; "less" is negative where the engine takes more.
     What was not measured is None.
     """
     table = []
@@ -141,7 +156,6 @@ def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str
         baseline: Row = next((row for row in torch if row.get("is_baseline")), {})
         if not (torch or engines):
             continue
-        peak = single.get("peak_mb")
         taken = None
         if plain.get("engine_mb") is not None and plain.get("activation_mb") is not None:
             taken = plain["engine_mb"] + plain["activation_mb"]
@@ -150,8 +164,14 @@ def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str
             "an FP16 engine against PyTorch FP32 (times)": _times(single, plain),
             "the same against the baseline (times)": _times(baseline, plain),
             "the best engine against the baseline (times)": _times(baseline, best),
-            "PyTorch FP32, peak (MB)": peak,
+            "PyTorch FP32, peak (MB)": single.get("peak_mb"),
+            "baseline, peak (MB)": baseline.get("peak_mb"),
             "engine and activations (MB)": taken,
-            "less memory (%)": 100 * (1 - taken / peak) if taken and peak else None,
+            "less than FP32 (%)": _less(taken, single.get("peak_mb")),
+            "less than the baseline (%)": _less(taken, baseline.get("peak_mb")),
         })  # fmt: skip
     return table
+
+
+def _less(taken: float | None, peak: float | None) -> float | None:
+    return 100 * (1 - taken / peak) if taken and peak else None

@@ -82,7 +82,6 @@ def _bars(ax: Any, rows: Sequence[Row], best: str | None, minimum_snr: float | N
 
 
 def _short(row: Row) -> str:
-    """The variant in few words; one that was tried runs as a graph, which need not be said."""
+    """The variant in few words."""
     name = row["variant"].replace("channels last", "ch. last").replace("snakes in ", "")
-    name = name.replace("TensorRT ", "")
-    return name.removesuffix(", graph") if row.get("tried") else name
+    return name.replace("TensorRT ", "")

@@ -89,19 +89,20 @@ def picture(
         for name in names:
             rows = list(recorded_rows(name, batch).values())
             fastest = best(name, batch).get("variant")
-            panels[f"{name}, batch {batch}"] = (_shown(rows), fastest)
+            panels[f"{name}, batch {batch}"] = (_shown(rows, fastest), fastest)
     drawn = engines_picture(panels, minimum_snr=baseline.MINIMUM_SNR)
     if path is not None:
         drawn.save(path)
     return drawn
 
 
-def _shown(rows: list[dict[str, Any]], most: int = 4) -> list[dict[str, Any]]:
-    """PyTorch and plain engines, then the fastest of what was tried, in rising speed."""
+def _shown(rows: list[dict[str, Any]], fastest: str | None, most: int = 4) -> list[dict[str, Any]]:
+    """PyTorch and plain engines, the fastest engine, what was tried, in rising speed."""
     torch = [row for row in rows if row["backend"] == "torch"]
-    plain = [
-        rows_of for way in _PLAIN for rows_of in rows if rows_of["variant"] == f"TensorRT {way}"
-    ]
+    ways = [f"TensorRT {way}" for way in _PLAIN]
+    plain = [row for way in ways for row in rows if row["variant"] == way]
     tried = [row for row in rows if row.get("tried") and row.get("times_real_time")]
     tried = sorted(tried, key=lambda row: row["times_real_time"])[-most:]
-    return [*torch, *plain, *tried]
+    named = [*torch, *plain, *tried]
+    other = [row for row in rows if row["variant"] == fastest and row not in named]
+    return [*torch, *plain, *other, *tried]

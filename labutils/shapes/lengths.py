@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -97,8 +98,13 @@ def log_normal(
 
 
 def measured(seconds: Iterable[float], frame_rate: float, source: str = "yours") -> Lengths:
-    """Your own sentences, by their seconds."""
-    return Lengths(tuple(max(1, round(s * frame_rate)) for s in seconds), frame_rate, source)
+    """Your own sentences, by their seconds. Raises ValueError for one that is not above 0."""
+    frames = []
+    for s in seconds:
+        if not 0 < s < math.inf:
+            raise ValueError(f"a sentence of {s} seconds: expected a number above 0")
+        frames.append(max(1, round(s * frame_rate)))
+    return Lengths(tuple(frames), frame_rate, source)
 
 
 def _whole(frames: object) -> int:

@@ -55,10 +55,12 @@ def serve(
     match the lengths.
     """
     times, frames = np.asarray(arrived_ms, dtype=float), frames_of(lengths)
-    if size < 1 or window_ms < 0 or len(times) != len(frames) or (alike or 1) < 1:
+    likely = alike is None or alike >= 1
+    known = len(times) == len(frames) > 0 and np.isfinite(times).all()
+    if size < 1 or not window_ms >= 0 or not likely or not known:
         raise ValueError(
             f"batches of {size}, a window of {window_ms} ms, alike {alike}, {len(times)} arrivals "
-            f"of {len(frames)} sentences: expected 1 or more, 0 or more, 1 or more, as many of both"
+            f"of {len(frames)} sentences: expected 1 or more, 0 or more, 1 or more, times for each"
         )
     order = np.argsort(times, kind="stable")
     times, frames = times[order], frames[order]

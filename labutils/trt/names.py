@@ -34,8 +34,13 @@ class Claims:
         return f"{tables.text_table(self.rows)}\n{self.note}"
 
     def _repr_html_(self) -> str:
+        # Where it was looked for is too wide for a page; the text form has it.
         shown = [
-            {key: _mark(value) if key[0].isdigit() else value for key, value in row.items()}
+            {
+                key: _mark(value) if key[0].isdigit() else value
+                for key, value in row.items()
+                if key != "looked for"
+            }
             for row in self.rows
         ]
         columns = {key for row in shown for key in row if key[0].isdigit()}
@@ -80,7 +85,7 @@ def table() -> Claims:
         rows.append(row | {"what does the job": claim["instead"]})
     note = (
         f"Looked up in the Python bindings of TensorRT {', '.join(recorded['versions'])}: every "
-        "public name of the module and of the types in the second column."
+        "public name of the module and of its types."
     )
     return Claims(rows, note)
 

@@ -64,6 +64,16 @@ WRONG = {
         ),
     ],
     "serve": [
+        (  # asks the dead runner for ever
+            _SERVE
+            + _LOOP
+            + _TRY
+            + _MEL
+            + _DEAD
+            + "            waiting.appendleft(request)\n"
+            + _TRUE,
+            "return False",
+        ),
         (
             _SERVE + _LOOP + _TRY + "        except Exception as error:\n"
             "            answer(request.number, error)\n" + _TRUE,
