@@ -139,6 +139,12 @@ def test_a_dropped_flag_answers_with_what_replaces_it():
     assert "deprecated in TensorRT 10.16" in flags.read(["--fp16"], V10).notes[0]
 
 
+def test_no_flag_is_offered_that_the_version_has_not():
+    with pytest.raises(FlagError, match="--help") as refused:
+        flags.read(["--fpp16"], V11)
+    assert "--fp16" not in str(refused.value) and "--bf16" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("argument", "words"),
     [

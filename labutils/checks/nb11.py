@@ -86,6 +86,9 @@ def channels_to_keep(fn) -> CheckResult:
         expect(got == [0, 3], f"in rising order, so that the order of the network stays: got {got}")
 
     def several(fn):
+        got = indices(fn([weight(3.0, 2.0), weight(0.0, 2.0)], 1), 1, "norms 3, 2 and 0, 2, keep 1")
+        expect(got == [0], "channel 0 has 9 + 0, channel 1 has 4 + 4: add the squares of all "
+               f"layers, not norms or magnitudes; expected [0], got {got}")  # fmt: skip
         layers = [weight(1.0, 2.0, 0.0, 0.1), weight(1.0, 0.0, 3.0, 0.1, inputs=2, taps=3)]
         got = indices(fn(layers, 2), 2, "two layers")
         expect(

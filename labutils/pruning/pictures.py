@@ -106,7 +106,7 @@ def residual_picture(blocks: int = 3) -> Picture:
 
 
 def sensitivity_picture(rows: Sequence[Mapping[str, Any]], *, title: str) -> Picture:
-    """Bars in the order of the network: "damage" of each "layer" when it alone is pruned."""
+    """Bars in the order of `rows`: "damage" of each "layer" when it alone is pruned."""
     from matplotlib.figure import Figure
 
     damage = [row["damage"] for row in rows]
@@ -117,17 +117,18 @@ def sensitivity_picture(rows: Sequence[Mapping[str, Any]], *, title: str) -> Pic
         colours = [COLOURS[1] if i in worst else COLOURS[0] for i in range(len(rows))]
         ax.bar(range(len(rows)), damage, color=colours, width=0.85)
         top = max(*damage, 1e-9)
-        named: list[int] = []  # labels keep clear of each other, the worst layer's comes first
-        for i in reversed(worst):
-            if any(abs(i - other) < 0.22 * len(rows) for other in named):
-                continue
-            named.append(i)
+        room = 0.22 * len(rows)  # what a name takes of the width
+        for place, i in enumerate(sorted(worst)):
+            # A name near another one goes higher.
+            near = [j for j in sorted(worst)[:place] if abs(i - j) < room]
+            height = max([damage[i], *(damage[j] + 0.1 * top * (k + 1)
+                                       for k, j in enumerate(reversed(near)))])  # fmt: skip
             left = i > 0.7 * len(rows)
             ax.annotate(
-                rows[i]["layer"], (i, damage[i]), xytext=(-3 if left else 3, 3),
+                rows[i]["layer"], (i, height), xytext=(-3 if left else 3, 3),
                 textcoords="offset points", ha="right" if left else "left", fontsize=8.5,
             )  # fmt: skip
-        ax.set(xlabel="layer, from the mel to the sound", ylabel="added log mel distance")
+        ax.set(xlabel="layer, in the order of the modules", ylabel="added log mel distance")
         ax.set(ylim=(min(0.0, *damage), 1.2 * top), xticks=[])
         ax.set_title(title)
     listed = ", ".join(rows[i]["layer"] for i in reversed(worst))

@@ -53,6 +53,16 @@ WRONG = {
             "in rising order",
         ),
         (
+            _KEEP + "    norms = sum(w.square().sum((1, 2)).sqrt() for w in weights)\n"
+            "    return norms.topk(keep).indices.sort().values",
+            "add the squares",
+        ),
+        (
+            _KEEP + "    norms = sum(w.abs().sum((1, 2)) for w in weights)\n"
+            "    return norms.topk(keep).indices.sort().values",
+            "add the squares",
+        ),
+        (
             _KEEP + "    norms = sum(w.square().mean((1, 2)) for w in weights)\n"
             "    return norms.topk(keep).indices.sort().values",
             "do not take a mean",

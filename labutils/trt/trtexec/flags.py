@@ -153,11 +153,14 @@ FLAGS: tuple[Flag, ...] = (
 _BY_NAME = {flag.name: flag for flag in FLAGS}
 
 
-def find_flag(name: str) -> Flag:
-    """The flag of this name. Raises FlagError, with the nearest names, where trtexec has none."""
+def find_flag(name: str, version: tuple[int, ...] | None = None) -> Flag:
+    """The flag of this name. Raises FlagError where trtexec has none, with the nearest names, of
+    those that `version` has."""
     if name in _BY_NAME:
         return _BY_NAME[name]
-    near = difflib.get_close_matches(name, _BY_NAME, n=2, cutoff=0.6)
+    offered = [n for n, flag in _BY_NAME.items()
+               if version is None or flag.state(version[0]) not in (GONE, LATER)]  # fmt: skip
+    near = difflib.get_close_matches(name, offered, n=2, cutoff=0.6)
     hint = f"did you mean {' or '.join(near)}?" if near else "the flags: --help"
     raise FlagError(f"Unknown option: {name} ({hint})")
 
@@ -172,9 +175,9 @@ def read(arguments: Sequence[str], version: tuple[int, ...]) -> Given:
     notes: list[str] = []
     for argument in arguments:
         name, equals, text = argument.partition("=")
-        if not name.startswith("--"):
+        if not argument.startswith("--"):
             raise FlagError(f'"{argument}" is no flag: write --flag=value, without a space')
-        flag = find_flag(name)
+        flag = find_flag(name, version)
         state = flag.state(version[0])
         number = ".".join(str(part) for part in version[:2])
         if state == GONE:
