@@ -106,7 +106,7 @@ class Layers:
             if not row["nodes"]:
                 out["ONNX nodes"] = f"({_short(row['name'])})"
             out |= {"precision": row["precision"], "shapes": row["shapes"]}
-            out["kernel"] = _short(row["tactic"])
+            out["kernel"] = _short(row["tactic"], 40)
             if times is not None:
                 time = times.get(row["name"])
                 share = None if time is None else 100 * time / whole
