@@ -424,10 +424,15 @@ def test_tables_of_the_records(one_record):
     (line,) = baseline.compare("FP32", "TF32", "FP16")
     assert line == {
         "vocoder": "melgan", "FP32 (ms)": 20.0, "TF32 (ms)": 10.0, "FP16 (ms)": 5.0,
-        "times faster": 4.0,
+        "FP32 to FP16: times faster": 4.0,
     }  # fmt: skip
     (line,) = baseline.compare("FP16, compile, graph", "FP16")
-    assert line["FP16, compile, graph (ms)"] is None and line["times faster"] is None
+    assert line["FP16, compile, graph (ms)"] is None
+    assert line["FP16, compile, graph to FP16: times faster"] is None
+    with pytest.raises(ValueError, match="no variant fp16; there are: FP32; TF32"):
+        baseline.compare("FP32", "fp16")
+    with pytest.raises(ValueError, match='no figure "median"; there are: .*median_ms'):
+        baseline.compare("FP32", key="median")
     (line,) = baseline.compare("TF32", key="compile_seconds")
     assert line == {"vocoder": "melgan", "TF32 (s)": None}
     (line,) = baseline.steps(batch=1)

@@ -160,10 +160,18 @@ def compare(*ways: str, batch: int = 1, key: str = "median_ms") -> list[dict[str
     """A row for each vocoder with one figure of the named variants; for tables.
 
     For times in ms a last column says how many times faster the last variant is than the first. A
-    figure that was not measured is None; without records the table is empty.
+    figure that was not measured is None; without records the table is empty. Raises ValueError for
+    a name or key that no record has.
     """
     units = {"median_ms": "ms", "compile_seconds": "s", "peak_mb": "MB", "snr_db": "dB"}
     unit = units.get(key, key)
+    recorded = [row for name in FRAMES for row in recorded_rows(name, batch).values()]
+    known = list(dict.fromkeys([v.name for v in variants.GPU] + [r["variant"] for r in recorded]))
+    if wrong := [way for way in ways if way not in known]:
+        raise ValueError(f"no variant {', '.join(wrong)}; there are: {'; '.join(known)}")
+    keys = sorted({*units, *(k for row in recorded for k in row)})
+    if key not in keys:
+        raise ValueError(f'no figure "{key}"; there are: {", ".join(keys)}')
     table = []
     for name in FRAMES:
         rows = recorded_rows(name, batch)
@@ -174,7 +182,8 @@ def compare(*ways: str, batch: int = 1, key: str = "median_ms") -> list[dict[str
         line |= {f"{way} ({unit})": value for way, value in zip(ways, values, strict=True)}
         if key == "median_ms" and len(ways) > 1:
             first, last = values[0], values[-1]
-            line["times faster"] = first / last if first and last else None
+            heading = f"{ways[0]} to {ways[-1]}: times faster"
+            line[heading] = first / last if first and last else None
         table.append(line)
     return table
 

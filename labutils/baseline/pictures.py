@@ -82,7 +82,7 @@ def launch_picture(rows: Sequence[Row]) -> Picture:
     rows = [row for row in rows if "error" not in row]
     frames = [row["frames"] for row in rows]
     with house_style():
-        figure = Figure(figsize=(_WIDTH, 3.6), layout="constrained")
+        figure = Figure(figsize=(_WIDTH, 3.9), layout="constrained")
         ax = figure.subplots()
         for key, label, style, colour in (
             ("host_ms", "the host launches the operations", "--", COLOURS[6]),
@@ -93,7 +93,7 @@ def launch_picture(rows: Sequence[Row]) -> Picture:
         ax.set(xscale="log", yscale="log", xlabel="mel frames in one call", ylabel="time (ms)")
         ax.set_xticks(frames, [str(n) for n in frames])
         _plain_log_axis(ax)
-        ax.legend(loc="upper left")
+        figure.legend(loc="outside lower center", ncols=3)
     return Picture(figure, "Time of a call against its length, eager, as a graph, and of the host")
 
 

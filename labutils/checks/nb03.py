@@ -21,6 +21,8 @@ def choose_format(fn) -> CheckResult:
         expect(got == "FP16", f"50 dB asked for: expected FP16, got {got!r}")
         got = fn(rows, 40.0)
         expect(got == "BF16", f"40 dB asked for: expected BF16, the fastest, got {got!r}")
+        got = fn(rows, 61.0)
+        expect(got == "FP16", f"61 dB asked for, and FP16 has 61: that is enough; got {got!r}")
 
     def slow(fn):
         rows = _formats(FP32=(130.0, None), FP16=(5300.0, 56.0), BF16=(70.0, 39.0))
@@ -61,9 +63,14 @@ def best_batch(fn) -> CheckResult:
             fn(latency, 2.0, 30.0)[1], 1000.0, "throughput of batch 4: 8 s of sound in 8 ms",
             hint="every item of the batch is audio_seconds of sound, and a latency is in ms",
         )  # fmt: skip
+        expect_close(fn(latency, 3.0, 20.0)[1], 1500.0,
+                     "throughput of batch 4 with 3 s each: 12 s of sound in 8 ms")  # fmt: skip
 
     def limit(fn):
         expect_close(fn(latency, 2.0, 5.5)[0], 1, "the batch, within 5.5 ms")
+        got = fn(latency, 2.0, 5.0)
+        expect(got is not None and got[0] == 1, "batch 1 takes 5 ms, and the limit is 5 ms: that "
+               f"is in time; got {got!r}")  # fmt: skip
         got = fn(latency, 2.0, 4.0)
         expect(got is None, f"no batch is ready within 4 ms: expected None, got {got!r}")
 

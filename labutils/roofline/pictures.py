@@ -14,7 +14,7 @@ __all__ = ["bounds_picture", "kind", "picture"]
 _WORDS = {
     "arithmetic": "floor set by arithmetic",
     "memory": "floor set by memory",
-    "launch": "too small: floor set by launching",
+    "launch": "little work: launching is the highest floor",
 }
 _KINDS = ("convolution", "pointwise", "padding, copying", "filter of single channels")
 _MOVING = ("pad", "cat", "copy", "clone", "index", "stack")

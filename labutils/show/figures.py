@@ -110,7 +110,9 @@ class Picture:
         with house_style():
             self.figure.savefig(raw, format="png", dpi=100 * scale)
         image = Image.open(raw).convert("RGB")
-        few = image.quantize(128, dither=Image.Dither.NONE).convert("RGB")
+        # Maximum coverage keeps a colour of few pixels, such as one dot of a legend.
+        cover = Image.Quantize.MAXCOVERAGE
+        few = image.quantize(128, method=cover, dither=Image.Dither.NONE).convert("RGB")
         # Without loss `quality` is the effort. WebP takes a third less room than PNG here.
         few.save(lines, format="webp", lossless=True, quality=100)
         image.save(sound, format="webp", quality=80)

@@ -3,6 +3,10 @@
 WRONG = {
     "percentile": [
         (
+            "def percentile(times_ms, q):\n    print(sorted(times_ms)[-1])",
+            "return its result",
+        ),
+        (
             "def percentile(times_ms, q):\n"
             "    z = {50: 0.0, 90: 1.645, 91: 1.7, 100: 9.0, 99: 2.576}[q]\n"
             "    return float(np.mean(times_ms) + z * np.std(times_ms))",

@@ -32,6 +32,12 @@ WRONG = {
             + "    return min((r for r in rows if r['snr_db'] >= minimum_snr), key=lambda r: r['ms'])",
             "raised TypeError",
         ),
+        (
+            _FORMATS
+            + "    good = [r for r in rows if r['snr_db'] is None or r['snr_db'] > minimum_snr]\n"
+            "    return min(good, key=lambda r: r['ms'])['format']",
+            "that is enough",
+        ),
     ],
     "best_batch": [
         (
@@ -56,6 +62,18 @@ WRONG = {
             + "    rate = {b: b * audio_seconds / ms * 1e3 for b, ms in latency_ms.items()}\n"
             "    b = max(rate, key=rate.get)\n    return b, rate[b]",
             "within 5.5 ms",
+        ),
+        (
+            _BATCH
+            + "    rate = {b: b * 2 / ms * 1e3 for b, ms in latency_ms.items() if ms <= limit_ms}\n"
+            "    b = max(rate, key=rate.get, default=None)\n    return b and (b, rate[b])",
+            "with 3 s each",
+        ),
+        (
+            _BATCH
+            + "    rate = {b: b * audio_seconds / ms * 1e3 for b, ms in latency_ms.items() if ms < limit_ms}\n"
+            "    b = max(rate, key=rate.get, default=None)\n    return b and (b, rate[b])",
+            "that is in time",
         ),
     ],
     "graph_gain": [
