@@ -33,13 +33,18 @@ def measured_reach(model: nn.Module, frames: int = 101) -> np.ndarray:
 
     Returns:
         positions of the samples that became NaN, float64 ``(samples,)``, in frames from the start
-        of
-        the middle one: its own samples lie in [0, 1).
+        of the middle one: its own samples lie in [0, 1).
+
+    Raises:
+        ValueError: the first or the last sample is among them; more frames are needed.
     """
     mel = torch.zeros(1, model.config.n_mels, frames)
     middle = frames // 2
     mel[:, :, middle] = torch.nan
-    touched = torch.isnan(model(mel)[0, 0]).nonzero()[:, 0].numpy()
+    audio = model(mel)[0, 0]
+    if torch.isnan(audio[0]) or torch.isnan(audio[-1]):
+        raise ValueError(f"one frame reaches all of {frames} frames: give more of them")
+    touched = torch.isnan(audio).nonzero()[:, 0].numpy()
     return touched / model.config.hop_length - middle
 
 
@@ -61,7 +66,7 @@ def side_by_side(names: list[str] | tuple[str, ...]) -> list[dict[str, Any]]:
             "samples per frame": config.hop_length,
             "million weights": sum(p.numel() for p in model.parameters()) / 1e6,
             "GMAC per second": macs / seconds / 1e9,
-            "million values per second": total["elements"] / seconds / 1e6,
+            "million values written per second": total["elements"] / seconds / 1e6,
             "sees frames each side": config.receptive_field,
         })  # fmt: skip
     return rows
@@ -130,7 +135,9 @@ def stages_picture(names: tuple[str, ...] = _DRAWN) -> show.Picture:
                 ax.margins(y=0.15)
             axes[0].set_ylabel(name.replace("-24khz", ""))
         for ax, title in zip(
-            grid[0], ("channels", "GMAC per second of audio", "million values written"), strict=True
+            grid[0],
+            ("channels", "GMAC per second of audio", "million values per second"),
+            strict=True,
         ):
             ax.set_title(title)
         for ax in grid[-1]:
@@ -184,7 +191,8 @@ def overlap_picture(copies: np.ndarray) -> show.Picture:
             label="their sum: the output for six equal inputs",
         )
         ax.set(xlabel="output sample", ylabel="amplitude", xlim=(0, copies.shape[1] - 1))
-        ax.legend(loc="lower center", frameon=False)
+        ax.set_ylim(top=1.35 * float(copies.sum(0).max()))
+        ax.legend(loc="upper center", frameon=False)
     return show.picture(
         figure, "Six overlapping copies of a kernel, eight samples apart, and their sum"
     )

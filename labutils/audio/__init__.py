@@ -7,6 +7,7 @@ Players and pictures are in `labutils.show`.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -66,14 +67,14 @@ def load(
     """
     import soundfile
 
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.exists():
         raise AudioError(f"{path}: no such file")
     if not path.is_file():
         raise AudioError(f"{path}: not a file")
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: empty file (0 bytes)")
-    if offset < 0 or (duration is not None and duration <= 0):
+    if not 0 <= offset < math.inf or (duration is not None and not 0 < duration < math.inf):
         raise AudioError(
             f"{path}: offset {offset} s, duration {duration} s; want offset >= 0 and duration > 0"
         )
@@ -124,10 +125,13 @@ def save(
     """
     import soundfile
 
-    path = Path(path)
+    path = Path(path).expanduser()
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise AudioError(f"{path}: suffix {path.suffix!r}; use .wav or .flac")
+    if isinstance(sample_rate, bool) or sample_rate != round(sample_rate) or sample_rate < 1:
+        raise AudioError(f"{path}: a sample rate of {sample_rate}; want whole Hz, 1 or more")
+    sample_rate = int(sample_rate)
     if not soundfile.check_format(kind, subtype):
         raise AudioError(f"{path}: {kind} has no subtype {subtype!r}; use PCM_16 or PCM_24")
     samples = mono(samples, str(path))

@@ -32,4 +32,12 @@ def times_real_time(fn) -> CheckResult:
             hint="the sample rate says how long the audio lasts",
         )
 
-    return check(fn, usual, slow, rate, passed="seconds of audio made in one second of work")
+    def exact(fn):
+        expect_close(
+            fn(36000, 24000, 0.4),
+            3.75,
+            "1.5 s of audio made in 0.4 s",
+            hint="divide, do not round",
+        )
+
+    return check(fn, usual, slow, rate, exact, passed="seconds of audio made in one second of work")

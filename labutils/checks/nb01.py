@@ -19,7 +19,7 @@ def to_natural_log(fn) -> CheckResult:
             got,
             np.log(magnitudes),
             "natural logarithms of 1e-5, 0.01, 0.5 and 3",
-            hint="ln x is log10 x times ln 10, about 2.303",
+            hint="ln x is log10 x times np.log(10); 2.303 is too rough",
         )
 
     def floor(fn):
@@ -86,8 +86,10 @@ def block_reach(fn) -> CheckResult:
             hint="convolutions in a row add their reaches; each dilation has a plain one after it",
         )
         expect_close(fn(11, [1, 3, 5]), 60, "kernel 11, dilations 1, 3, 5: samples each side")
+        expect_close(fn(7, [2, 6]), 30, "kernel 7, dilations 2, 6: samples each side")
 
-    return check(fn, pair, block, passed="what you computed is what the NaN showed, stage by stage")
+    words = "three of these side by side in each stage make most of what the NaN showed"
+    return check(fn, pair, block, passed=words)
 
 
 def snake(fn) -> CheckResult:
@@ -114,7 +116,11 @@ def snake(fn) -> CheckResult:
         )
 
     def channels(fn):
-        got = fn(torch.ones(2, 3, 4), torch.zeros(3, 1), torch.ones(3, 1))
+        alpha, beta = torch.tensor([[0.0], [0.5], [-0.5]]), torch.tensor([[1.0], [0.0], [0.3]])
+        given = torch.linspace(-1, 1, 24).reshape(2, 3, 4)
+        got = fn(given, alpha, beta)
         expect_shape(got, (2, 3, 4), "a batch of 2 with 3 channels and 4 samples")
+        expect_close(got, given + torch.sin(given * alpha.exp()) ** 2 / beta.exp(),
+                     "three channels, each with an alpha and a beta of its own")  # fmt: skip
 
     return check(fn, plain, parameters, channels, passed="periodic bends for periodic sounds")

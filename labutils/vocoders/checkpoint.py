@@ -207,6 +207,11 @@ def _check(
     fits = _fitting(state)
     if family is None and len(missing) == len(expected):
         raise CheckpointError(f"{path.name} is no vocoder known here: it holds {_some(extra)}")
+    if any(PRESETS[name] == config for name in fits):
+        raise CheckpointError(
+            f"{path.name} has weight norm on some layers only, {_some(missing)} are missing: "
+            "fold it before saving, or load with a configuration of norm_ends=False"
+        )
     if (family not in (None, config.family)) or fits:
         what = fits[0] if fits else f"a {_NAMES[family]}"
         asked = next(

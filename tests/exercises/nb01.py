@@ -2,9 +2,10 @@
 
 WRONG = {
     "to_natural_log": [
-        ("def to_natural_log(log10_mel):\n    return log10_mel / np.log(10)", "times ln 10"),
+        ("def to_natural_log(log10_mel):\n    return log10_mel / np.log(10)", "times np.log"),
         ("def to_natural_log(log10_mel):\n    return np.log(10 ** log10_mel.mean())", "shape"),
-        ("def to_natural_log(log10_mel):\n    return np.log(np.abs(log10_mel))", "times ln 10"),
+        ("def to_natural_log(log10_mel):\n    return np.log(np.abs(log10_mel))", "times np.log"),
+        ("def to_natural_log(log10_mel):\n    return 2.303 * log10_mel", "too rough"),
     ],
     "output_length": [
         (
@@ -35,6 +36,11 @@ WRONG = {
             "def block_reach(kernel, dilations):\n    return max((kernel - 1) // 2 * (d + 1) for d in dilations)",
             "in a row add",
         ),
+        (
+            "def block_reach(kernel, dilations):\n    half = (kernel - 1) // 2\n"
+            "    return half * (len(dilations) ** 2 + len(dilations))",
+            "dilations 2, 6",
+        ),
     ],
     "snake": [
         (
@@ -49,6 +55,11 @@ WRONG = {
             "def snake(x, log_alpha, log_beta):\n"
             "    return x + torch.sin(x * log_alpha.exp()).square() * log_beta.exp()",
             "beta divides",
+        ),
+        (
+            "def snake(x, log_alpha, log_beta):\n    alpha = log_alpha.mean().exp()\n"
+            "    return x + torch.sin(x * alpha).square() / log_beta.exp()",
+            "of its own",
         ),
     ],
 }
