@@ -98,12 +98,13 @@ def relative_error(fn) -> CheckResult:
                      hint="the largest difference, not a mean")  # fmt: skip
 
     def shapes(fn):
-        for shape in ((400,), (1, 1, 400), (2, 400)):
+        pairs = [((3, 1, 400), other) for other in ((400,), (1, 1, 400), (2, 400))]
+        for given, other in (*pairs, ((2, 200), (200, 2))):
             try:
-                got = fn(np.ones((3, 1, 400)), np.ones(shape))
+                got = fn(np.ones(given), np.ones(other))
             except ValueError:
                 continue
-            raise Unmet(f"(3, 1, 400) compared with {shape} gave {got}; it must raise ValueError")
+            raise Unmet(f"{given} compared with {other} gave {got}; it must raise ValueError")
 
     def not_a_number(fn):
         for bad in (np.nan, np.inf):
@@ -120,6 +121,11 @@ def relative_error(fn) -> CheckResult:
         expected = np.abs(candidate.astype(np.float64) - candidate.astype(np.float64) * 1.001).max()
         got = fn(candidate.astype(np.float64) * 1.001, candidate)
         expect_close(got, expected / 0.25025, "a float16 candidate 0.1 % too low", rtol=1e-2)
+        lower = (candidate * np.float16(0.997)).astype(np.float16)
+        wide, other = candidate.astype(np.float64), lower.astype(np.float64)
+        expect_close(fn(candidate, lower), np.abs(other - wide).max() / np.abs(wide).max(),
+                     "two float16 sounds", rtol=1e-5,
+                     hint="a float16 difference is rounded again: go to float64")  # fmt: skip
 
     return check(fn, peak, one_sample, shapes, not_a_number, half,
                  passed="no zero crossing, NaN or missing dimension fools it")  # fmt: skip
@@ -242,6 +248,21 @@ def frozen_nodes(fn) -> CheckResult:
             f"got {got}",
         )
 
+    def several(fn):
+        nodes = [helper.make_node("Reshape", ["audio", "shape"], ["one"], "zebra"),
+                 helper.make_node("Reshape", ["data", "shape"], ["two"], "fold"),
+                 node("Slice", ["one", "starts", "ends", "axes"], "ant")]  # fmt: skip
+        model = graph(nodes, shape=np.array([2, 1, 4736]), starts=np.array([0]),
+                      ends=np.array([9472]), axes=np.array([2]), data=np.float32(74.0))  # fmt: skip
+        got = names(fn(model, 37))
+        expect(got == ["zebra", "fold", "ant"], "three frozen nodes, in the order of the graph: "
+               f"expected ['zebra', 'fold', 'ant'], got {got}")  # fmt: skip
+        model = graph([node("Reshape", ["data", "shape"], "fold")],
+                      data=np.full((1, 1, 4), 74, np.float32), shape=np.array([0, -1]))  # fmt: skip
+        got = names(fn(model, 37))
+        expect(got == [], "a Reshape of a float32 constant of 74.0: data, no length (those "
+               f"are int64); expected [], got {got}")  # fmt: skip
+
     return check(
         fn,
         cut,
@@ -249,5 +270,6 @@ def frozen_nodes(fn) -> CheckResult:
         zero,
         to_the_end,
         weights,
+        several,
         passed="one line of NumPy, found in a graph of hundreds of nodes",
     )

@@ -86,7 +86,8 @@ def trials_needed(fn) -> CheckResult:
         )  # fmt: skip
 
     def known(fn):
-        for hears, power, level in ((0.5, 0.8, 0.05), (0.3, 0.9, 0.05), (0.7, 0.95, 0.01)):
+        cases = ((0.5, 0.8, 0.05), (0.3, 0.9, 0.05), (0.7, 0.95, 0.01), (0.9, 0.8, 1 / 16))
+        for hears, power, level in cases:
             wanted = listening.trials_needed(hears + (1 - hears) / 2, level, power)
             got = fn(hears, power, level)
             expect(got is not None, f"hears {hears}: got None; does the function return a number?")
@@ -94,7 +95,8 @@ def trials_needed(fn) -> CheckResult:
                 got,
                 wanted,
                 f"trials for who hears it in {hears:.0%} of them (power {power}, level {level})",
-                hint="who does not hear it guesses, and is right half the time",
+                hint="who does not hear it guesses, and is right half the time; and a probability "
+                "that equals the level is not below it",
             )
 
     return check(
@@ -134,6 +136,9 @@ def kept_listeners(fn) -> CheckResult:
         keeps(fn, {"Ana": ninety}, ["Ana"], "90 is neither below nor above 90: Ana stays")
         twenty = {"reference": [80] * 3 + [100] * 17, "mid anchor": [50] * 20}
         keeps(fn, {"Ana": twenty}, ["Ana"], "3 of 20 items is 15 %, which is not more than 15 %")
+        both = sheet(reference=[80, *good[1:]], mid=[95, *anchor[1:]])
+        keeps(fn, {"Ana": both}, ["Ana"], "one slip in each rule: each counts by itself, Ana stays")
+        keeps(fn, {"Zoe": sheet(), "Ana": sheet()}, ["Zoe", "Ana"], "names in the given order")
         slightly = sheet(reference=[89] * 4 + [100] * 6)
         keeps(fn, {"Ana": slightly}, [], "89 on 4 of 10 items: the mean is fine, the rule is not")
 

@@ -90,10 +90,15 @@ class MushraReport(Report):
 
     @cached_property
     def friedman(self) -> statistics.Friedman | None:
-        """Whether the stimuli differ at all; None before a listener has finished."""
+        """Whether the systems differ at all; None before a listener has finished.
+
+        Without the hidden reference and the anchors: those differ by design.
+        """
         if not self.finished:
             return None
-        return statistics.friedman(self.ratings, seed=self.seed)
+        given = {self.design.reference, *ANCHORS}
+        kept = [i for i, name in enumerate(self.stimuli) if name not in given]
+        return statistics.friedman(self.ratings[:, kept], seed=self.seed)
 
     @cached_property
     def pairs(self) -> list[statistics.Pair]:

@@ -18,15 +18,18 @@ __all__ = ["BOUND", "MID_ANCHOR", "SHARE", "Screening", "post_screen"]
 MID_ANCHOR = "anchor 7 kHz"
 BOUND = 90.0
 SHARE = 0.15
+MILD = 0.25  # of all listeners
 
 
 @dataclass(frozen=True)
 class Screening:
-    """Who is `kept`; who is `excluded` {listener: reason}; the counts as `rows`."""
+    """Who is `kept`; who is `excluded` {listener: reason}; the counts as `rows`; `mild`: items
+    whose mid anchor does not count."""
 
     kept: tuple[str, ...]
     excluded: dict[str, str]
     rows: tuple[dict[str, Any], ...]
+    mild: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         head = f"{len(self.kept)} of {len(self.rows)} listeners kept"
@@ -35,6 +38,8 @@ class Screening:
     def _repr_html_(self) -> str:
         word = ("screened", "warn" if self.excluded else "good")
         text = f"{len(self.kept)} of {len(self.rows)} listeners kept"
+        if self.mild:
+            text += f"; mid anchors that are hardly worse, not counted: {', '.join(self.mild)}"
         return tables.strip([word], text) + tables.table(list(self.rows))
 
 
@@ -42,16 +47,20 @@ def post_screen(sheets: Iterable[Any]) -> Screening:
     """Apply both rules to the finished sheets of a MUSHRA test (tests or files of answers).
 
     Out goes who rates the hidden reference below 90 on more than 15 % of the items, or the mid
-    anchor above 90 on more than 15 % of them. Without anchors the second rule rests. With fewer
-    than seven items one slip is more than 15 %.
+    anchor above 90 on more than 15 % of them. An item whose mid anchor more than a quarter of all
+    listeners (and more than one) rate above 90 does not count for the second rule: there the filter
+    took hardly anything away. Without anchors that rule rests. With fewer than seven items one slip
+    is more than 15 %.
     """
     kept, excluded, rows = [], {}, []
-    for sheet in one_test(sheets, "mushra"):
-        if not finished(sheet):
-            continue
+    done = [sheet for sheet in one_test(sheets, "mushra") if finished(sheet)]
+    mild = _mild(row for sheet in done for row in mushra_answers(sheet))
+    for sheet in done:
         ratings = mushra_answers(sheet)
         reference = [r["rating"] for r in ratings if r["stimulus"] == sheet.design.reference]
-        anchor = [r["rating"] for r in ratings if r["stimulus"] == MID_ANCHOR]
+        anchor = [
+            r["rating"] for r in ratings if r["stimulus"] == MID_ANCHOR and r["item"] not in mild
+        ]
         low = sum(rating < BOUND for rating in reference)
         high = sum(rating > BOUND for rating in anchor)
         reasons = []
@@ -73,4 +82,17 @@ def post_screen(sheets: Iterable[Any]) -> Screening:
                 "verdict": excluded.get(name, "kept"),
             }
         )
-    return Screening(tuple(kept), excluded, tuple(rows))
+    return Screening(tuple(kept), excluded, tuple(rows), mild)
+
+
+def _mild(ratings: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """Items whose mid anchor more than a quarter of the listeners rate above 90, two at least."""
+    given: dict[str, list[float]] = {}
+    for row in ratings:
+        if row["stimulus"] == MID_ANCHOR:
+            given.setdefault(row["item"], []).append(row["rating"])
+    return tuple(
+        item
+        for item, heard in given.items()
+        if sum(rating > BOUND for rating in heard) > max(1, MILD * len(heard))
+    )

@@ -37,6 +37,21 @@ WRONG = {
     "relative_error": [
         (
             _ERROR
+            + "    if reference.size != candidate.size:\n        raise ValueError('sizes differ')\n"
+            "    a, b = np.ravel(reference).astype(np.float64), np.ravel(candidate).astype(np.float64)\n"
+            "    if not np.isfinite(b).all():\n        return np.inf\n"
+            "    return np.abs(a - b).max() / np.abs(a).max()",
+            "(200, 2)",
+        ),
+        (
+            _ERROR
+            + "    if reference.shape != candidate.shape:\n        raise ValueError('shapes differ')\n"
+            "    if not np.isfinite(candidate).all():\n        return np.inf\n"
+            "    return np.abs(reference - candidate).max() / np.abs(reference).max()",
+            "two float16 sounds",
+        ),
+        (
+            _ERROR
             + _SAME_SHAPE
             + "    return float(np.max(np.abs(candidate - reference) / np.abs(reference)))",
             "not sample by sample",
@@ -77,6 +92,27 @@ WRONG = {
         ),
     ],
     "frozen_nodes": [
+        (
+            _FROZEN
+            + "    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}\n"
+            "    for node in model.graph.node:\n"
+            "        if node.op_type in ('Slice', 'Reshape', 'Expand'):\n"
+            "            for name in node.input:\n"
+            "                for v in np.ravel(constants.get(name, 0)):\n"
+            "                    if 0 < v < 2**62 and v % frames == 0:\n"
+            "                        return [node.name]\n"
+            "    return []",
+            "three frozen nodes",
+        ),
+        (
+            _FROZEN
+            + "    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}\n"
+            "    return [node.name for node in model.graph.node\n"
+            "            if node.op_type in ('Slice', 'Reshape', 'Expand') and any(\n"
+            "                0 < v < 2**62 and v % frames == 0\n"
+            "                for name in node.input for v in np.ravel(constants.get(name, 0)))]",
+            "those are int64",
+        ),
         (
             _FROZEN + _CONSTANTS + "    return [n.name for n in model.graph.node if any(\n"
             "        (constants[i] % frames == 0).any() for i in n.input if i in constants)]",

@@ -35,6 +35,13 @@ WRONG = {
     ],
     "trials_needed": [
         (
+            _TRIALS + "    share = hears + (1 - hears) / 2\n"
+            "    for n in range(1, 5001):\n"
+            "        if binom.sf(int(binom.isf(level, n, 0.5)), n, share) >= wanted_power:\n"
+            "            return n\n",
+            "level 0.0625",
+        ),
+        (
             _TRIALS + "    for n in range(1, 500):\n"
             "        if binom.sf(int(binom.isf(level, n, 0.5)), n, hears) >= wanted_power:\n"
             "            return n\n",
@@ -57,6 +64,20 @@ WRONG = {
         (_TRIALS + "    return 16", "who hears it every time: expected 5, got 16"),
     ],
     "kept_listeners": [
+        (
+            _KEPT + "    def slips(given):\n"
+            "        low = sum(r < 90 for r in given['reference'])\n"
+            "        return low + sum(r > 90 for r in given['mid anchor'])\n"
+            "    return [name for name, given in ratings.items()\n"
+            "            if slips(given) <= 0.15 * len(given['reference'])]",
+            "each counts by itself",
+        ),
+        (
+            _KEPT + "    return sorted(name for name, given in ratings.items()\n"
+            "                  if np.mean([r < 90 for r in given['reference']]) <= 0.15\n"
+            "                  and np.mean([r > 90 for r in given['mid anchor']]) <= 0.15)",
+            "in the given order",
+        ),
         (
             _KEPT + "    return [name for name, given in ratings.items()\n"
             "            if np.mean([r < 90 for r in given['reference']]) <= 0.15]",

@@ -80,7 +80,7 @@ class AbxPanel extends Panel {
       class: "lt-choice", role: "radio", "aria-checked": "false", onclick: () => this.pick(label),
     }, `X is ${label}`, label === "A" ? "←" : "→"));
     this.next = button({ class: "lt-next", onclick: () => this.go() }, next, "Enter");
-    this.missing = h("span", { class: "lt-missing" });
+    this.missing = h("span", { class: "lt-missing", role: "status" });
     this.action = action;
     Object.assign(this.keys, {
       ArrowLeft: () => this.pick("A"), ArrowRight: () => this.pick("B"), Enter: () => this.go(),

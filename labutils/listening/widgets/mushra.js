@@ -59,7 +59,7 @@ class MushraPanel extends Panel {
       ...WORDS.map((word) => h("div", {}, word)));
     const reference = this.soundButton("Reference", "R");
     this.next = action && button({ class: "lt-next", onclick: () => this.go() }, "Next", "Enter");
-    this.missing = h("span", { class: "lt-missing" });
+    this.missing = h("span", { class: "lt-missing", role: "status" });
     Object.assign(this.keys, {
       ArrowLeft: (event) => this.step(-1, event), ArrowRight: (event) => this.step(1, event),
       ArrowUp: () => this.move(1), ArrowDown: () => this.move(-1),

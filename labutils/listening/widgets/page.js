@@ -18,7 +18,8 @@ export function keycap(text) {
 export function button(attributes, text, key) {
   const cap = keycap(key);
   cap.setAttribute("aria-hidden", "true");
-  return h("button", { type: "button", "aria-keyshortcuts": key, ...attributes }, text, cap);
+  const spoken = { "←": "ArrowLeft", "→": "ArrowRight" }[key] ?? key;
+  return h("button", { type: "button", "aria-keyshortcuts": spoken, ...attributes }, text, cap);
 }
 
 // Sounds come as 16-bit little-endian samples, one buffer a sound.

@@ -26,10 +26,15 @@ export class Panel {
     const options = { signal: this.closing.signal };
     this.root.addEventListener("keydown", (event) => this.press(event), options);
     this.root.addEventListener("keyup", (event) => {
-      // Firefox clicks a focused button when the space bar comes up.
-      if (event.key === " " && !event.target.closest(".lt-plain")) event.preventDefault();
+      // Firefox scrolls or clicks when the space bar comes up.
+      if (event.key === " " && !event.target.closest("button")) event.preventDefault();
     }, options);
-    this.root.addEventListener("pointerup", () => this.focus(), options);
+    // After a click of the mouse the keys are the test's again: Space plays, Enter goes on. A
+    // button that was reached by Tab keeps the focus, and Space and Enter press it.
+    this.root.addEventListener("click", (event) => {
+      if (event.detail && event.target.closest("button")) this.root.focus({ preventScroll: true });
+      else this.focus();
+    }, options);
     // Jupyter would take "a", "b" and "x" as: insert a cell above, below, cut it. With Ctrl, Alt
     // or Shift, and with Escape, its own keys stay what they are.
     window.addEventListener("keydown", (event) => {
@@ -235,7 +240,7 @@ export class Panel {
   press(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const native = event.target.closest(".lt-plain") && (key === " " || key === "Enter");
+    const native = event.target.closest("button") && (key === " " || key === "Enter");
     const action = this.keys[key];
     if (native || !action) return;
     event.preventDefault();

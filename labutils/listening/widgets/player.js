@@ -6,6 +6,9 @@
 export const FADE = 0.002;
 // What is left of a fade after this many seconds: -130 dB.
 const SILENT_AFTER = 15 * FADE;
+// Seconds in which a part of a sound comes and goes, so that a loop does not click: half a period
+// of a cosine, as BS.1534-3 asks for.
+const EDGE = 0.005;
 
 export class Player {
   // `context`: an AudioContext, best at the sounds' sample rate, so that only its own output
@@ -73,13 +76,12 @@ export class Player {
     const from = position >= start && position < end - 0.01 ? position : start;
     const at = this.context.currentTime;
     const source = new AudioBufferSourceNode(this.context, {
-      buffer: this.buffer, loop: this.loop, loopStart: start, loopEnd: end,
+      buffer: this.part(start, end), loop: this.loop,
     });
     const fade = new GainNode(this.context, { gain: 0, channelInterpretation: "discrete" });
     fade.gain.setTargetAtTime(1, at, FADE);
     source.connect(fade).connect(this.input);
-    if (this.loop) source.start(at, from);
-    else source.start(at, from, end - from);
+    source.start(at, from - start);
     const playing = { source, fade, from, at, region: [start, end], loop: this.loop };
     source.onended = () => {
       fade.disconnect();
@@ -91,6 +93,25 @@ export class Player {
     this.playing = playing;
     this.context.resume?.().catch(() => {}); // a browser may hold the sound until a click
     this.onchange();
+  }
+
+  // The sounds from `start` to `end` seconds, with smooth edges.
+  part(start, end) {
+    const { sampleRate, numberOfChannels, length: all } = this.buffer;
+    const first = Math.min(Math.round(start * sampleRate), all - 1);
+    const length = Math.max(1, Math.min(Math.round(end * sampleRate), all) - first);
+    const edge = Math.min(Math.round(EDGE * sampleRate), Math.floor(length / 2));
+    const part = new AudioBuffer({ length, numberOfChannels, sampleRate });
+    for (let channel = 0; channel < numberOfChannels; channel += 1) {
+      const values = this.buffer.getChannelData(channel).slice(first, first + length);
+      for (let i = 0; i < edge; i += 1) {
+        const gain = 0.5 - 0.5 * Math.cos((Math.PI * (i + 0.5)) / edge);
+        values[i] *= gain;
+        values[length - 1 - i] *= gain;
+      }
+      part.copyToChannel(values, channel);
+    }
+    return part;
   }
 
   // Fade out and stop; `position` stays.
