@@ -167,6 +167,15 @@ def test_both_tests_by_keyboard_over_a_reload_and_a_restart(open_in_lab, lab_ser
     abx.wait("4 trials")
     abx.root.click(position={"x": 5, "y": 5})
     practice = {key: abx.hear(key) for key in "abx"}
+    # A button that was reached by Tab answers to Space and Enter, whatever they do elsewhere.
+    by_tab = [("X is B", " ", "aria-checked"), ("X is A", "Enter", "aria-checked")]
+    for name, key, state in (*by_tab, *[("Loop", " ", "aria-pressed")] * 2):
+        focused = abx.root.get_by_text(name, exact=False).first
+        before = focused.get_attribute(state)
+        focused.focus()
+        abx.press(key)
+        assert focused.get_attribute(state) == ("false" if before == "true" else "true"), name
+    abx.root.evaluate("root => root.focus()")
     abx.press("ArrowLeft", "Enter")
     abx.wait("Right: X was A." if practice["x"] == practice["a"] else "No: X was B.")
     abx.picture("abx-start")

@@ -288,3 +288,13 @@ def test_bootstrap_of_one_value_and_of_equal_values():
 def test_the_public_names_are_there():
     for name in listening.__all__:
         assert hasattr(listening, name), name
+
+
+def test_counts_of_any_integer_type_and_nothing_else():
+    assert binomial(np.int64(12), np.int32(16)) == binomial(12, 16)
+    assert right_needed(np.int64(16)) == 12
+    for wrong in (12.0, "12", True, None):
+        with pytest.raises(DesignError, match="right is .*; give a whole number from 0 on"):
+            binomial(wrong, 16)
+    with pytest.raises(DesignError, match="share is 2; give a number from 0 to 1"):
+        power(16, 2)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labutils.listening.design import DesignError
+from labutils.listening.design import DesignError, whole
 
 __all__ = ["CHANCE", "LEVEL", "Binomial", "binomial", "power", "right_needed", "trials_needed"]
 
@@ -47,11 +47,6 @@ class Binomial:
         return max(0.0, (self.high - CHANCE) / (1 - CHANCE))
 
 
-def _count(value: int, what: str, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise DesignError(f"{what} is {value!r}; give a whole number from {least} on")
-
-
 def _share(value: float, what: str, low: float) -> None:
     if not low < value < 1:
         raise DesignError(f"{what} is {value!r}; give a number between {low:g} and 1")
@@ -61,8 +56,7 @@ def binomial(right: int, trials: int) -> Binomial:
     """The exact one-sided binomial test against guessing. Raises DesignError: impossible counts."""
     from scipy.stats import binomtest
 
-    _count(trials, "trials", 1)
-    _count(right, "right", 0)
+    trials, right = whole(trials, "trials"), whole(right, "right", 0)
     if right > trials:
         raise DesignError(f"{right} right of {trials} trials")
     test = binomtest(right, trials, CHANCE, alternative="greater")
@@ -75,7 +69,7 @@ def right_needed(trials: int, level: float = LEVEL) -> int | None:
 
     None where even all right can be chance: at 0.05 that is so below five trials.
     """
-    _count(trials, "trials", 1)
+    trials = whole(trials, "trials")
     _share(level, "level", 0.0)
     needed = int(_needed(np.array([trials]), level)[0])
     return needed if needed <= trials else None
@@ -92,8 +86,10 @@ def _needed(trials: np.ndarray, level: float) -> np.ndarray:
 
 def power(trials: int, share: float, level: float = LEVEL) -> float:
     """How often a listener who is right in a `share` of trials passes a test of `trials`."""
-    _count(trials, "trials", 1)
+    trials = whole(trials, "trials")
     _share(level, "level", 0.0)
+    if not 0 <= share <= 1:
+        raise DesignError(f"share is {share!r}; give a number from 0 to 1")
     return float(_power(np.array([trials]), share, level)[0])
 
 

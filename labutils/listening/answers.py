@@ -81,7 +81,11 @@ def one_test(sheets: Iterable[Any], kind: str) -> list[Sheet]:
 
     Raises DesignError: none, sheets of different tests, two of one listener.
     """
+    if isinstance(sheets, str) or not isinstance(sheets, Iterable):
+        raise DesignError(f"got a {type(sheets).__name__}: give a list of tests, or of files read")
     found: list[Sheet] = [getattr(sheet, "store", sheet) for sheet in sheets]
+    if wrong := [sheet for sheet in found if not hasattr(sheet, "design")]:
+        raise DesignError(f"{wrong[0]!r} is no test: open a file of answers with listening.read")
     if not found:
         raise DesignError("no answers: give the tests or files of at least one listener")
     first = found[0].design

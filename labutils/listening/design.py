@@ -6,6 +6,7 @@ on every machine. Another listener gets another order, as ITU-R BS.1534-3 asks.
 
 from __future__ import annotations
 
+import operator
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -119,12 +120,21 @@ def _random(kind: str, name: str, listener: str, seed: int) -> random.Random:
     return random.Random(f"{kind}|{seed}|{name}|{listener}")
 
 
-def _check(name: str, listener: str, sample_rate: int) -> None:
+def whole(value: Any, what: str, least: int = 1) -> int:
+    """`value` as an int, whatever integer type it has. Raises DesignError, with `what` it is."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < least:
+        raise DesignError(f"{what} is {value!r}; give a whole number from {least} on")
+    return number
+
+
+def _check(name: str, listener: str) -> None:
     for what, text in (("name", name), ("listener", listener)):
         if not isinstance(text, str) or not text.strip():
             raise DesignError(f"{what} is {text!r}; give the test and the listener a name")
-    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate <= 0:
-        raise DesignError(f"sample_rate is {sample_rate!r}; give a whole number of Hz")
 
 
 def abx_design(
@@ -144,9 +154,8 @@ def abx_design(
 
     Raises DesignError: no item, no trial, no name.
     """
-    _check(name, listener, sample_rate)
-    if isinstance(trials, bool) or not isinstance(trials, int) or trials < 1:
-        raise DesignError(f"trials is {trials!r}; give a whole number from 1 on")
+    _check(name, listener)
+    sample_rate, trials = whole(sample_rate, "sample_rate"), whole(trials, "trials")
     if not sounds:
         raise DesignError("no sounds: give two to compare")
     names = tuple(map(str, names))
@@ -180,7 +189,8 @@ def mushra_design(
 
     Raises DesignError: items with different stimuli, no reference, more than 12 stimuli, no name.
     """
-    _check(name, listener, sample_rate)
+    _check(name, listener)
+    sample_rate = whole(sample_rate, "sample_rate")
     if not sounds:
         raise DesignError("no items: give {item: {stimulus: samples}}")
     stimuli = tuple(next(iter(sounds.values())))

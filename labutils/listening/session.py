@@ -16,6 +16,7 @@ from labutils.listening.design import (
     MushraPage,
     abx_design,
     mushra_design,
+    whole,
 )
 from labutils.listening.sounds import Sounds, abx_sounds, mushra_sounds, sketches
 from labutils.listening.store import AnswerFile, StoreError
@@ -206,6 +207,7 @@ def abx(
     Raises AudioError (samples that cannot be used, of unequal length), DesignError (arguments),
     StoreError (the file belongs to another test).
     """
+    sample_rate = whole(sample_rate, "sample_rate")
     sounds = abx_sounds(a, b, sample_rate)
     design = abx_design(
         sketches(sounds),
@@ -236,6 +238,7 @@ def mushra(
     low-passed references join them (3.5 and 7 kHz). The file of answers, and what is raised, as for
     `abx`.
     """
+    sample_rate = whole(sample_rate, "sample_rate")
     sounds = mushra_sounds(items, reference, sample_rate, anchors)
     design = mushra_design(
         sketches(sounds),

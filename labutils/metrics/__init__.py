@@ -113,7 +113,7 @@ def compare(
     sample_rate: int,
     *,
     mel_config: MelConfig | None = None,
-    only: Iterable[str] | None = None,
+    only: str | Iterable[str] | None = None,
     trim: int = 0,
 ) -> dict[str, float | None]:
     """All scores of two sounds (samples,) at `sample_rate` in Hz, or those named in `only`.
@@ -124,7 +124,7 @@ def compare(
 
     Raises AudioError as `signals.pair`, for an unknown metric, for a mel of another sample rate.
     """
-    names = list(METRICS if only is None else only)
+    names = [only] if isinstance(only, str) else list(METRICS if only is None else only)
     if unknown := set(names) - set(METRICS):
         raise AudioError(f"no metric {', '.join(sorted(unknown))}; there are: {', '.join(METRICS)}")
     config = mel_config or analysis_mel(sample_rate)

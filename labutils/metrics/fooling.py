@@ -134,7 +134,7 @@ _HARMLESS = (
     Fool("upside down", ("snr_db",),
          "the waveform times -1: ears do not know which way is up, SNR does", lambda s, r: -s),
     Fool("one sample late", ("snr_db",),
-         "at 24 kHz 0.04 ms, or a step of 1.4 cm away from the loudspeaker",
+         "about 0.05 ms, or a step of 1.5 cm away from the loudspeaker",
          lambda s, r: np.concatenate([s[:1], s[:-1]])),
     Fool("soft noise", ("log_mel_l1", "multi_resolution_stft"),
          "noise at -75 dB in silence moves a logarithm as much as damage in a word",

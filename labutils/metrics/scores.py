@@ -34,8 +34,10 @@ def analysis_mel(sample_rate: int) -> MelConfig:
     """The metrics' own mel: 80 bands up to half of `sample_rate`, natural logarithm, floor 1e-5.
 
     The window is a power of two near 46 ms (1024 samples at 16 to 24 kHz, 2048 at 32 to 48 kHz),
-    the hop a quarter of it.
+    the hop a quarter of it. Raises AudioError for no sample rate of sound (1 kHz or more).
     """
+    if not sample_rate >= 1000:
+        raise AudioError(f"a sample rate of {sample_rate}: give Hz, such as 22050")
     n_fft = 2 ** round(math.log2(0.046 * sample_rate))
     return MelConfig(sample_rate, n_fft, win_length=n_fft, hop_length=n_fft // 4, n_mels=80)
 

@@ -29,8 +29,8 @@ def dynamo(model: nn.Module, example: Tensor, opset: int) -> Any:
     frames) with a batch of 2 or more. Writes opset 18 where an older one is asked for. Raises
     OnnxError for a model that cannot be exported.
 
-    torch.export is called here and not by torch.onnx.export, which tries other ways where it fails:
-    torch 2.13 then writes a file for one length, or one branch of an `if`, without a word.
+    torch.export is called here and not by torch.onnx.export, which tries strict mode where it
+    fails: torch 2.13 then writes a file for one length, or one branch of an `if`.
     """
     require("onnxscript")
     argument = next(iter(inspect.signature(model.forward).parameters))
