@@ -12,6 +12,8 @@ def test_the_measured_reach_is_the_receptive_field(name):
     touched = anatomy.measured_reach(model)
     frames = max(np.ceil(-touched.min()), np.floor(touched.max()))
     assert frames == model.config.receptive_field
+    with pytest.raises(ValueError, match="reaches all of 5 frames"):
+        anatomy.measured_reach(model, 5)
 
 
 @pytest.mark.parametrize("name", ["melgan", "hifigan-v2", "bigvgan-small"])

@@ -69,8 +69,15 @@ def test_load_reads_a_part(tmp_path):
     assert len(audio.load(path, offset=0.9, duration=5.0)[0]) == 1600
     with pytest.raises(AudioError, match="behind the end"):
         audio.load(path, offset=1.0)
-    with pytest.raises(AudioError, match="duration > 0"):
-        audio.load(path, duration=0)
+    for wrong in (0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(AudioError, match="duration > 0"):
+            audio.load(path, duration=wrong)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    audio.save("~/voice.wav", tone(), RATE)
+    assert (tmp_path / "voice.wav").exists() and len(audio.load("~/voice.wav")[0]) == len(tone())
 
 
 def test_load_refuses_by_name(tmp_path):
@@ -117,6 +124,9 @@ def test_save_refuses_by_name(tmp_path):
         audio.save(tmp_path / "a.flac", tone(), RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match="NaN"):
         audio.save(tmp_path / "a.wav", np.array([0.0, np.nan]), RATE)
+    for rate in (0, -5, 22050.5):
+        with pytest.raises(AudioError, match=f"a sample rate of {rate}; want whole Hz"):
+            audio.save(tmp_path / "a.flac", tone(), rate)
     with pytest.raises(AudioError, match=r"would clip, peak 2; lower it 6\.0 dB"):
         audio.save(tmp_path / "a.wav", 4 * tone(), RATE)
     assert list(tmp_path.iterdir()) == []

@@ -306,6 +306,16 @@ def test_another_preset_is_named(norm, tmp_path):
         )
 
 
+def test_weight_norm_on_all_but_the_ends_is_told(tmp_path):
+    state = official(vocoders.build(preset("hifigan-v2"), weight_norm=True))
+    plain = vocoders.build(preset("hifigan-v2"), weight_norm=False).state_dict()
+    ends = {key: value for key, value in plain.items() if key.startswith(("conv_pre", "conv_post"))}
+    state = {k: v for k, v in state.items() if not k.startswith(("conv_pre", "conv_post"))} | ends
+    torch.save({"generator": state}, tmp_path / "ends.pth")
+    message = refused(load_checkpoint, tmp_path / "ends.pth", "hifigan-v2")
+    assert "ends.pth has weight norm on some layers only" in message and "norm_ends" in message
+
+
 def test_the_other_melgan_is_refused_for_its_mel(tmp_path):
     state = {"generator.1.bias": torch.zeros(512)}
     for name in ("generator.4.blocks.0.2", "generator.4.shortcuts.0"):
