@@ -124,7 +124,7 @@ def test_save_refuses_by_name(tmp_path):
         audio.save(tmp_path / "a.flac", tone(), RATE, subtype="FLOAT")
     with pytest.raises(AudioError, match="NaN"):
         audio.save(tmp_path / "a.wav", np.array([0.0, np.nan]), RATE)
-    for rate in (0, -5, 22050.5):
+    for rate in (0, -5, 22050.5, float("nan"), "22050"):
         with pytest.raises(AudioError, match=f"a sample rate of {rate}; want whole Hz"):
             audio.save(tmp_path / "a.flac", tone(), rate)
     with pytest.raises(AudioError, match=r"would clip, peak 2; lower it 6\.0 dB"):

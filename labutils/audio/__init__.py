@@ -129,7 +129,8 @@ def save(
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise AudioError(f"{path}: suffix {path.suffix!r}; use .wav or .flac")
-    if isinstance(sample_rate, bool) or sample_rate != round(sample_rate) or sample_rate < 1:
+    whole = isinstance(sample_rate, (int, float, np.number)) and sample_rate % 1 == 0
+    if isinstance(sample_rate, bool) or not whole or sample_rate < 1:
         raise AudioError(f"{path}: a sample rate of {sample_rate}; want whole Hz, 1 or more")
     sample_rate = int(sample_rate)
     if not soundfile.check_format(kind, subtype):

@@ -85,7 +85,7 @@ def table() -> Claims:
         rows.append(row | {"what does the job": claim["instead"]})
     note = (
         f"Looked up in the Python bindings of TensorRT {', '.join(recorded['versions'])}: every "
-        "public name of the module and of its types."
+        "public name of the module and of the types that these lines are about."
     )
     return Claims(rows, note)
 
