@@ -14,5 +14,10 @@ WRONG = {
             "def times_real_time(samples, sample_rate, seconds):\n    return samples / 24000 / seconds",
             "made in 2 s",
         ),
+        (
+            "def times_real_time(samples, sample_rate, seconds):\n"
+            "    return round(samples / sample_rate / seconds, 1)",
+            "do not round",
+        ),
     ],
 }
