@@ -165,7 +165,8 @@ def compare(*ways: str, batch: int = 1, key: str = "median_ms") -> list[dict[str
     """
     units = {"median_ms": "ms", "compile_seconds": "s", "peak_mb": "MB", "snr_db": "dB"}
     unit = units.get(key, key)
-    recorded = [row for name in FRAMES for row in recorded_rows(name, batch).values()]
+    found = {name: recorded_rows(name, batch) for name in FRAMES}
+    recorded = [row for rows in found.values() for row in rows.values()]
     known = list(dict.fromkeys([v.name for v in variants.GPU] + [r["variant"] for r in recorded]))
     if wrong := [way for way in ways if way not in known]:
         raise ValueError(f"no variant {', '.join(wrong)}; there are: {'; '.join(known)}")
@@ -173,8 +174,7 @@ def compare(*ways: str, batch: int = 1, key: str = "median_ms") -> list[dict[str
     if key not in keys:
         raise ValueError(f'no figure "{key}"; there are: {", ".join(keys)}')
     table = []
-    for name in FRAMES:
-        rows = recorded_rows(name, batch)
+    for name, rows in found.items():
         if not rows:
             continue
         values = [rows.get(way, {}).get(key) for way in ways]

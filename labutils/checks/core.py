@@ -22,7 +22,15 @@ import numpy as np
 
 from labutils import tables
 
-__all__ = ["CheckResult", "Unmet", "check", "expect", "expect_close", "expect_shape"]
+__all__ = [
+    "CheckResult",
+    "Unmet",
+    "check",
+    "expect",
+    "expect_close",
+    "expect_returned",
+    "expect_shape",
+]
 
 PASSED, FAILED, NOT_ATTEMPTED = "passed", "failed", "not attempted"
 _BADGES = {
@@ -130,10 +138,15 @@ def expect(condition: Any, message: str) -> None:
         raise Unmet(message)
 
 
+def expect_returned(value: Any, what: str = "") -> None:
+    """Raise Unmet for None, which is what a function without a return gives."""
+    where = f"{what}: " if what else ""
+    expect(value is not None, f"{where}got None; does the function return its result?")
+
+
 def _array(value: Any, what: str) -> np.ndarray:
     """The value as an array of numbers, Unmet in the reader's words otherwise."""
-    if value is None:
-        raise Unmet(f"{what}: got None; does the function return its result?")
+    expect_returned(value, what)
     if hasattr(value, "detach"):  # a torch tensor, whatever its device, with gradients or not
         value = value.detach().cpu()
         value = value.float() if str(value.dtype) == "torch.bfloat16" else value

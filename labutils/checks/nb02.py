@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from labutils import benchmark
-from labutils.checks.core import CheckResult, check, expect, expect_close
+from labutils.checks.core import CheckResult, check, expect, expect_close, expect_returned
 
 __all__ = ["intensity", "peaks", "percentile", "times_real_time"]
 
@@ -16,7 +16,7 @@ def percentile(fn) -> CheckResult:
     def measured(fn):
         times = [4.0, 4.1, 4.0, 4.2, 4.1, 4.0, 4.3, 4.1, 4.2, 25.0]
         got = fn(list(times), 90)
-        expect(got is not None, "got None; does the function return its result?")
+        expect_returned(got)
         expect(
             not np.isclose(got, np.mean(times) + 1.645 * np.std(times), rtol=0.01)
             and not np.isclose(got, np.mean(times) + 1.282 * np.std(times), rtol=0.01),
@@ -50,7 +50,7 @@ def times_real_time(fn) -> CheckResult:
     def one(fn):
         got = fn((1, 80, 862), 256, 22050, 10.0)
         wanted = 862 * 256 / 22050 / 0.010
-        expect(got is not None, "got None; does the function return its result?")
+        expect_returned(got)
         expect(
             not np.isclose(got, 1 / wanted),
             f"10 s of speech in 10 ms: got {got:.3g}; that is the real-time factor, upside down",
@@ -81,7 +81,7 @@ def intensity(fn) -> CheckResult:
         case = (256, 256, 3, 6896, 2)
         got, right = fn(*case), wanted(*case)
         what = "256 to 256 channels, kernel 3, 6,896 values long, FP16: operations per byte"
-        expect(got is not None, "got None; does the function return its result?")
+        expect_returned(got)
         expect(
             not np.isclose(got, right / 2, rtol=1e-3),
             f"{what}: got {got:.4g}, half of it; a multiply-accumulate is two operations",

@@ -11,6 +11,7 @@ from labutils.checks.core import (
     check,
     expect,
     expect_close,
+    expect_returned,
     expect_shape,
 )
 
@@ -90,7 +91,7 @@ def trials_needed(fn) -> CheckResult:
         for hears, power, level in cases:
             wanted = listening.trials_needed(hears + (1 - hears) / 2, level, power)
             got = fn(hears, power, level)
-            expect(got is not None, f"hears {hears}: got None; does the function return a number?")
+            expect_returned(got, f"hears {hears}")
             expect_close(
                 got,
                 wanted,
@@ -114,7 +115,7 @@ def kept_listeners(fn) -> CheckResult:
 
     def keeps(fn, ratings, wanted, what):
         got = fn(ratings)
-        expect(got is not None, "got None; does the function return its result?")
+        expect_returned(got)
         if isinstance(got, str) or not isinstance(got, (list, tuple)):
             raise Unmet(f"expected a list of names, got {type(got).__name__}")
         expect(list(got) == wanted, f"{what}: expected {wanted}, got {list(got)}")

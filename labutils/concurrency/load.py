@@ -68,13 +68,14 @@ def threads(calls: Sequence[Callable[[], Any]], *, seconds: float = 1.0, warmup:
             for _ in range(warmup):
                 calls[place]()
             gate.wait()
-            begin = 0.0
-            # Once at least, also where a busy machine lets this thread begin after the end.
-            while begin < end[0] and not failed:
-                asked = begin or time.perf_counter()
+            begin = time.perf_counter()
+            while not failed:
                 calls[place]()
-                begin = time.perf_counter()
-                times[place].append((asked, begin))
+                done = time.perf_counter()
+                times[place].append((begin, done))
+                begin = done
+                if begin >= end[0]:  # asked last: a busy machine may let a thread begin too late
+                    break
         except threading.BrokenBarrierError:
             pass  # another one failed, or hangs, while it warms up
         except BaseException as error:

@@ -200,9 +200,7 @@ class RunnerPool:
             else:
                 worker.done += 1  # first: who has the answer may look at the rows
                 request.answer.set_result(audio)
-            with self._changed:
-                worker.request = None
-                self._changed.notify_all()
+            self._puts_down(worker)
 
     def _dies(self, worker: _Worker, error: BaseException) -> None:
         """Count the death, and only then give back the request that the worker had in hand."""
@@ -213,6 +211,10 @@ class RunnerPool:
         error.__traceback__ = None
         if (request := worker.request) is not None:
             self._give_back(request, error)
+        self._puts_down(worker)
+
+    def _puts_down(self, worker: _Worker) -> None:
+        """The worker has nothing in hand any more; others may have waited for it to come back."""
         with self._changed:
             worker.request = None
             self._changed.notify_all()
@@ -238,7 +240,6 @@ class RunnerPool:
         if request.attempts < self._attempts:
             with self._changed:
                 self._waiting.appendleft(request)
-                self._changed.notify()
             return
         told = PoolError(
             f"{request.attempts} worker{'s' if request.attempts > 1 else ''} died over this mel of "

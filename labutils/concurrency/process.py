@@ -62,24 +62,25 @@ class ProcessRunner(Runner):
 
     def _answer(self, seconds: float) -> Any:
         try:
-            if not self._pipe.poll(seconds):
-                self._process.kill()
-                self._ended()
-                raise RunnerError(f"{self.name}: no answer within {seconds:g} s, so it was ended")
-            kind, value = self._pipe.recv()
+            answer = self._pipe.recv() if self._pipe.poll(seconds) else None
         except (EOFError, OSError):
             raise self._ended() from None
-        except RunnerError:
-            raise
         except BaseException:  # interrupted: the late answer would be taken for the next mel's
-            self._process.kill()
-            self._ended()
+            self._end()
             raise
+        if answer is None:
+            self._end()
+            raise RunnerError(f"{self.name}: no answer within {seconds:g} s, so it was ended")
+        kind, value = answer
         if kind == "mel":
             raise MelError(value)
         if kind == "error":
             raise RunnerError(value)
         return value
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._ended()
 
     def _ended(self) -> RunnerError:
         process, self._process = self._process, None

@@ -32,6 +32,10 @@ def _named(rows: Sequence[Row], variant: str) -> Row:
     return next((row for row in rows if row["variant"] == variant), {})
 
 
+def _baseline(rows: Sequence[Row]) -> Row:
+    return next((row for row in rows if row.get("is_baseline")), {})
+
+
 def _times(before: Row, after: Row) -> float | None:
     return before["median_ms"] / after["median_ms"] if before and after else None
 
@@ -81,7 +85,7 @@ def halves(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, 
     engine, in dB. `rows` {vocoder: rows}; without both a vocoder is left out."""
     table = []
     for vocoder, found in rows.items():
-        torch = next((r for r in _measured(found, "torch", batch) if r.get("is_baseline")), {})
+        torch = _baseline(_measured(found, "torch", batch))
         engine = _named(_measured(found, "tensorrt", batch), "TensorRT FP16")
         snrs = torch.get("snr_db"), engine.get("snr_db")
         if all(snr is not None for snr in snrs) and "FP16" in torch["variant"]:
@@ -153,7 +157,7 @@ def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str
         torch, engines = (_measured(found, side, batch) for side in ("torch", "tensorrt"))
         single, plain = _named(torch, "FP32"), _named(engines, "TensorRT FP16")
         best = best_engine(found, batch)
-        baseline: Row = next((row for row in torch if row.get("is_baseline")), {})
+        baseline = _baseline(torch)
         if not (torch or engines):
             continue
         taken = None

@@ -155,7 +155,7 @@ def abx_design(
     Raises DesignError: no item, no trial, no name.
     """
     _check(name, listener)
-    sample_rate, trials = whole(sample_rate, "sample_rate"), whole(trials, "trials")
+    trials = whole(trials, "trials")
     if not sounds:
         raise DesignError("no sounds: give two to compare")
     names = tuple(map(str, names))
@@ -190,7 +190,6 @@ def mushra_design(
     Raises DesignError: items with different stimuli, no reference, more than 12 stimuli, no name.
     """
     _check(name, listener)
-    sample_rate = whole(sample_rate, "sample_rate")
     if not sounds:
         raise DesignError("no items: give {item: {stimulus: samples}}")
     stimuli = tuple(next(iter(sounds.values())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -96,18 +96,20 @@ class MushraReport(Report):
         """
         if not self.finished:
             return None
-        given = {self.design.reference, *ANCHORS}
-        kept = [i for i, name in enumerate(self.stimuli) if name not in given]
-        return statistics.friedman(self.ratings[:, kept], seed=self.seed)
+        ratings, _ = self._without({self.design.reference, *ANCHORS})
+        return statistics.friedman(ratings, seed=self.seed)
 
     @cached_property
     def pairs(self) -> list[statistics.Pair]:
         """Every pair of stimuli, anchors left out: they are there for the scale."""
         if not self.finished:
             return []
-        kept = [i for i, name in enumerate(self.stimuli) if name not in ANCHORS]
-        names = [self.stimuli[i] for i in kept]
-        return statistics.pairwise(self.ratings[:, kept], names)
+        return statistics.pairwise(*self._without(ANCHORS))
+
+    def _without(self, left_out: Container[str]) -> tuple[np.ndarray, list[str]]:
+        """The ratings of the other stimuli, and their names."""
+        kept = [i for i, name in enumerate(self.stimuli) if name not in left_out]
+        return self.ratings[:, kept], [self.stimuli[i] for i in kept]
 
     @property
     def summary(self) -> str:

@@ -53,10 +53,11 @@ def post_screen(sheets: Iterable[Any]) -> Screening:
     is more than 15 %.
     """
     kept, excluded, rows = [], {}, []
-    done = [sheet for sheet in one_test(sheets, "mushra") if finished(sheet)]
-    mild = _mild(row for sheet in done for row in mushra_answers(sheet))
-    for sheet in done:
-        ratings = mushra_answers(sheet)
+    done = [
+        (sheet, mushra_answers(sheet)) for sheet in one_test(sheets, "mushra") if finished(sheet)
+    ]
+    mild = _mild(row for _, ratings in done for row in ratings)
+    for sheet, ratings in done:
         reference = [r["rating"] for r in ratings if r["stimulus"] == sheet.design.reference]
         anchor = [
             r["rating"] for r in ratings if r["stimulus"] == MID_ANCHOR and r["item"] not in mild

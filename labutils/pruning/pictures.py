@@ -118,14 +118,13 @@ def sensitivity_picture(rows: Sequence[Mapping[str, Any]], *, title: str) -> Pic
         ax.bar(range(len(rows)), damage, color=colours, width=0.85)
         top = max(*damage, 1e-9)
         room = 0.22 * len(rows)  # what a name takes of the width
-        for place, i in enumerate(sorted(worst)):
-            # A name near another one goes higher.
-            near = [j for j in sorted(worst)[:place] if abs(i - j) < room]
-            height = max([damage[i], *(damage[j] + 0.1 * top * (k + 1)
-                                       for k, j in enumerate(reversed(near)))])  # fmt: skip
+        heights: dict[int, float] = {}
+        for i in sorted(worst):  # a name near another one goes above it
+            below = [height + 0.1 * top for j, height in heights.items() if i - j < room]
+            heights[i] = max([damage[i], *below])
             left = i > 0.7 * len(rows)
             ax.annotate(
-                rows[i]["layer"], (i, height), xytext=(-3 if left else 3, 3),
+                rows[i]["layer"], (i, heights[i]), xytext=(-3 if left else 3, 3),
                 textcoords="offset points", ha="right" if left else "left", fontsize=8.5,
             )  # fmt: skip
         ax.set(xlabel="layer, in the order of the modules", ylabel="added log mel distance")

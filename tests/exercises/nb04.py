@@ -45,8 +45,8 @@ WRONG = {
         ),
         (
             _ERROR
-            + "    if reference.shape != candidate.shape:\n        raise ValueError('shapes differ')\n"
-            "    if not np.isfinite(candidate).all():\n        return np.inf\n"
+            + _SAME_SHAPE
+            + "    if not np.isfinite(candidate).all():\n        return np.inf\n"
             "    return np.abs(reference - candidate).max() / np.abs(reference).max()",
             "two float16 sounds",
         ),
@@ -93,9 +93,7 @@ WRONG = {
     ],
     "frozen_nodes": [
         (
-            _FROZEN
-            + "    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}\n"
-            "    for node in model.graph.node:\n"
+            _FROZEN + _CONSTANTS + "    for node in model.graph.node:\n"
             "        if node.op_type in ('Slice', 'Reshape', 'Expand'):\n"
             "            for name in node.input:\n"
             "                for v in np.ravel(constants.get(name, 0)):\n"
@@ -105,9 +103,7 @@ WRONG = {
             "three frozen nodes",
         ),
         (
-            _FROZEN
-            + "    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}\n"
-            "    return [node.name for node in model.graph.node\n"
+            _FROZEN + _CONSTANTS + "    return [node.name for node in model.graph.node\n"
             "            if node.op_type in ('Slice', 'Reshape', 'Expand') and any(\n"
             "                0 < v < 2**62 and v % frames == 0\n"
             "                for name in node.input for v in np.ravel(constants.get(name, 0)))]",

@@ -103,13 +103,13 @@ export class Player {
     const edge = Math.min(Math.round(EDGE * sampleRate), Math.floor(length / 2));
     const part = new AudioBuffer({ length, numberOfChannels, sampleRate });
     for (let channel = 0; channel < numberOfChannels; channel += 1) {
-      const values = this.buffer.getChannelData(channel).slice(first, first + length);
+      part.copyToChannel(this.buffer.getChannelData(channel).subarray(first, first + length), channel);
+      const values = part.getChannelData(channel);
       for (let i = 0; i < edge; i += 1) {
         const gain = 0.5 - 0.5 * Math.cos((Math.PI * (i + 0.5)) / edge);
         values[i] *= gain;
         values[length - 1 - i] *= gain;
       }
-      part.copyToChannel(values, channel);
     }
     return part;
   }

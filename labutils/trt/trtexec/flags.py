@@ -175,7 +175,7 @@ def read(arguments: Sequence[str], version: tuple[int, ...]) -> Given:
     notes: list[str] = []
     for argument in arguments:
         name, equals, text = argument.partition("=")
-        if not argument.startswith("--"):
+        if not name.startswith("--"):
             raise FlagError(f'"{argument}" is no flag: write --flag=value, without a space')
         flag = find_flag(name, version)
         state = flag.state(version[0])
