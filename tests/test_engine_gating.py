@@ -11,6 +11,7 @@ from labutils.engines import gating, half_sums, precision
 from labutils.engines.graphs import Graphs
 from labutils.metrics import snr_db
 from labutils.onnx_export import OnnxError, files
+from labutils.trt.source import read_onnx
 
 
 def test_one_fp16_engine_of_each_vocoder_has_to_pass():
@@ -63,6 +64,16 @@ def test_the_first_stage_ends_before_the_second_upsampling(family, first, second
     assert early and nodes.index(early[-1]) < nodes.index(second)
 
 
+@pytest.mark.parametrize("exporter", ["legacy", "dynamo"])
+def test_what_follows_the_first_stage_computes_in_fp16(exporter, tmp_path):
+    path = onnx_export.export(tiny("hifigan-v1"), tmp_path / "a.onnx", exporter=exporter).path
+    source = read_onnx(precision.keep("first stage", path, tmp_path / "b.onnx"))
+    assert set(source.single) <= set(precision.first_stage(path))
+    assert {"ups.0/ConvTranspose", "conv_post/Conv"} < set(source.single)
+    casts = [node for node in source.nodes if node.endswith("(Cast)")]
+    assert len(casts) == 2, casts  # into FP16 once, and back once
+
+
 def test_a_stage_that_has_no_end_is_refused(tmp_path):
     path = onnx_export.export(tiny("hifigan-v1"), tmp_path / "a.onnx", exporter="legacy").path
     with pytest.raises(ValueError, match="one of ends, first stage, not 'middle'"):
@@ -97,7 +108,7 @@ def test_sums_in_fp16_cost_decibels_and_a_stage_in_fp32_brings_them_back(tmp_pat
         "and a stage": snr_db(expected, half_sums.evaluate(stage, mel).ravel()),
     }
     assert found["FP16 sums"] < found["FP32 sums"] - 3, found
-    assert found["and a stage"] > found["FP16 sums"] + 6, found
+    assert found["and a stage"] > found["FP16 sums"] + 3, found
 
 
 def test_a_sum_in_fp16_is_rounded_at_every_step():

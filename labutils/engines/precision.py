@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 from typing import Any
@@ -42,4 +43,10 @@ def keep(kept: str, path: Path, out: Path) -> Path:
     """Write the FP16 file of an FP32 file; `kept` in FP32 are its "ends" or its "first stage"."""
     if kept not in KEPT:
         raise ValueError(f"what stays FP32 is one of {', '.join(KEPT)}, not {kept!r}")
-    return onnx_export.to_fp16(path, out, exclude=None if kept == "ends" else first_stage(path))
+    names = None if kept == "ends" else [_by_name(name) for name in first_stage(path)]
+    return onnx_export.to_fp16(path, out, exclude=names)
+
+
+def _by_name(name: str) -> str:
+    """A pattern that means this node alone: the first "LeakyRelu" is called as all of its type."""
+    return f"[{name[0]}]{glob.escape(name[1:])}"

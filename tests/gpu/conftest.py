@@ -54,21 +54,37 @@ def build_small(timing_cache):
         pytest.skip("needs TensorRT")
     from labutils import trt
 
-    def build(onnx, **options):
+    def build(onnx, builder=trt.build, **options):
         defaults = {"optimization_level": 1, "timing_cache": timing_cache}
         defaults["profiles"] = (trt.Profile(frames=FRAMES, batch=BATCH),)
-        return trt.build(onnx, trt.BuildOptions(**(defaults | options)))
+        return builder(onnx, trt.BuildOptions(**(defaults | options)))
 
     return build
 
 
 @pytest.fixture(scope="session")
-def small_engine_fp32(build_small, small_onnx_fp32):
-    """BuiltEngine in FP32 (TF32 off) for 16 to 400 frames, best at 100, and 1 to 4 mels."""
-    return build_small(small_onnx_fp32)
+def build_once(tmp_path_factory):
+    """A builder as `trt.build`; of several processes of a run one builds, the others read."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engines"
+
+    def build(onnx, options):
+        from labutils import trt
+
+        found = trt.EngineCache(folder).get(onnx, options)
+        took, sha = found.facts["build_seconds"], found.facts["asked"]["onnx"]
+        return trt.BuiltEngine(found.plan, took, options, trt.Messages(), sha)
+
+    return build
 
 
 @pytest.fixture(scope="session")
-def small_engine_fp16(build_small, small_onnx_fp16):
+def small_engine_fp32(build_small, build_once, small_onnx_fp32):
+    """BuiltEngine in FP32 (TF32 off) for 16 to 400 frames, best at 100, and 1 to 4 mels."""
+    return build_small(small_onnx_fp32, builder=build_once)
+
+
+@pytest.fixture(scope="session")
+def small_engine_fp16(build_small, build_once, small_onnx_fp16):
     """As `small_engine_fp32`, of `small_onnx_fp16`."""
-    return build_small(small_onnx_fp16)
+    return build_small(small_onnx_fp16, builder=build_once)
