@@ -2,9 +2,9 @@
 
 python -m labutils.gpu_tests [--save data/records] [tests/gpu/test_x.py ...] [-k WORDS]
 
-They run in this process, one after the other: engines that the tests share are built once, and
-figures of memory are of one process alone. With `--workers 8` so many processes share the GPU,
-which wants NVIDIA's MPS to be running; tests that are marked "alone" come after them, one by one.
+They run in this process, one after the other, and figures of memory are of one process alone. With
+`--workers 8` so many processes share the GPU, best with NVIDIA's MPS running; tests that are marked
+"alone" come after them, one by one. Engines that many tests want are built once in a run.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,6 +31,7 @@ _LONGEST = 300  # characters of a reason
 _STUCK = 240  # seconds in one test after which the log shows where it is
 _OUTCOMES = ("passed", "failed", "error", "skipped", "unfinished")
 _WORKERS = "LABUTILS_GPU_TEST_WORKERS"  # environment variable, for it is no part of a record's name
+_ENGINES = "LABUTILS_GPU_TEST_ENGINES"  # folder of the engines that all processes of a run share
 _ENDED, _NOTHING = (0, 1), 5  # pytest's status: all passed, some failed; no test was selected
 _MPS = "CUDA_MPS_PIPE_DIRECTORY"
 
@@ -94,16 +96,12 @@ def gpu_tests(selection: list[str] | None = None) -> records.Noted:
     without pytest.
     """
     report, workers = Report(), int(os.environ.get(_WORKERS) or 1)
-    where = _where(selection or [])
-    if workers == 1:
-        status = _run(report, "gpu", where)
-    else:
-        status = _run(report, "gpu and not alone", where, workers)
-        if status in (*_ENDED, _NOTHING):
-            # A test that crashes would take MPS's other clients with it.
-            os.environ.pop(_MPS, None)
-            both = {status, _run(report, "gpu and alone", where, 1)}
-            status = max(both - {_NOTHING}, default=_NOTHING)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[_ENGINES] = folder
+        try:
+            status = _run_all(report, workers, _where(selection or []))
+        finally:
+            del os.environ[_ENGINES]
     data = {
         "tests": len(report.tests),
         **report.counts(),
@@ -113,6 +111,19 @@ def gpu_tests(selection: list[str] | None = None) -> records.Noted:
         "outcomes": report.tests,
     }
     return records.Noted(data)
+
+
+def _run_all(report: Report, workers: int, where: Sequence[str]) -> int:
+    """Run the tests, those that are marked "alone" after the others; pytest's status of all."""
+    if workers == 1:
+        return _run(report, "gpu", where)
+    status = _run(report, "gpu and not alone", where, workers)
+    if status not in (*_ENDED, _NOTHING):
+        return status
+    # A test that crashes would take MPS's other clients with it.
+    os.environ.pop(_MPS, None)
+    both = {status, _run(report, "gpu and alone", where, 1)}
+    return max(both - {_NOTHING}, default=_NOTHING)
 
 
 def _run(report: Report, marked: str, where: Sequence[str], workers: int = 0) -> int:

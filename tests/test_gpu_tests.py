@@ -153,6 +153,26 @@ def test_alone(number): assert number
     assert [line[3] for line in told if line[1] == "begins"] == ["mps"] * 4 + ["None"] * 2
 
 
+def test_engines_are_shared_by_all_processes_of_a_run_and_go_with_it(run, tmp_path):
+    suite = """
+import os
+from pathlib import Path
+import pytest
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("number", [0, 1, pytest.param(2, marks=pytest.mark.alone)])
+def test_engines(number):
+    folder = Path(os.environ["LABUTILS_GPU_TEST_ENGINES"])
+    (folder / str(number)).touch()
+    Path(f"told{number}").write_text(f"{folder}\\n{len(list(folder.iterdir()))}")
+"""
+    status, output, _ = run(suite, "--workers", "2")
+    assert status == 0, output
+    told = [(tmp_path / f"told{number}").read_text().split("\n") for number in range(3)]
+    assert told[0][0] == told[1][0] == told[2][0] and told[2][1] == "3"
+    assert not os.path.exists(told[0][0])
+
+
 def test_workers_without_any_test_are_an_error(run):
     status, _, record = run("def test_cpu(): pass", "--workers", "2")
     assert status == record["data"]["exit_status"] == 5

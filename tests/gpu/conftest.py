@@ -65,8 +65,8 @@ def build_small(timing_cache):
 @pytest.fixture(scope="session")
 def build_once(tmp_path_factory):
     """A builder as `trt.build`; of several processes of a run one builds, the others read."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "engines"
+    named = os.environ.get("LABUTILS_GPU_TEST_ENGINES")  # set by labutils.gpu_tests
+    folder = Path(named) if named else tmp_path_factory.mktemp("engines")
 
     def build(onnx, options):
         from labutils import trt
