@@ -58,8 +58,9 @@ def to_fp16(
     """Write a copy of a file whose weights and activations are FP16; returns `out`.
 
     `exclude` names what stays FP32: types ("Sin"), node names ("conv_post/Conv") or patterns
-    ("resblocks.0.*"). By default `first_layers` and `last_layers`, which cost next to nothing; with
-    () nothing stays. `keep_io` keeps mel and audio FP32: a log mel rounded to FP16 is the largest
+    ("resblocks.0.*"). The first node of a type may be called as the type ("Add"): the word means
+    the type. By default `first_layers` and `last_layers`, which cost next to nothing; with ()
+    nothing stays. `keep_io` keeps mel and audio FP32: a log mel rounded to FP16 is the largest
     single error in most vocoders (notebook 04). `keep_sums` rounds the taps of depthwise filters so
     that they add up to what they did: BigVGAN gains 7 dB and more (`rounding`).
 
