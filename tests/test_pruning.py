@@ -2,8 +2,10 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tiny_vocoders import tiny
@@ -406,6 +408,35 @@ def test_sparsity_messages_of_tensorrt():
     ])  # fmt: skip
     assert (said["eligible"], said["chosen"]) == (2, 0)
     assert on_gpu.sparsity_messages(["nothing"]) == {"eligible": None, "chosen": None, "said": []}
+
+
+def test_a_build_that_is_told_of_leaves_its_log_beside_the_plan(tmp_path, monkeypatch):
+    texts = ["(Sparsity) Found 3 layer(s) eligible to use sparse\n tactics: a, b, c", "done"]
+    made = SimpleNamespace(
+        seconds=2.5,
+        messages=SimpleNamespace(entries=[SimpleNamespace(text=text) for text in texts]),
+        save=lambda path: path.write_bytes(b"plan") and path,
+    )
+    monkeypatch.setattr(on_gpu, "build", lambda onnx, options: made)
+    built = on_gpu.build_told(tmp_path / "a.onnx", None, tmp_path)
+    assert (built.path, built.seconds, built.kept) == (tmp_path / "a.plan", 2.5, False)
+    lines = built.path.with_suffix(".log").read_text().splitlines()
+    assert len(lines) == 2 and on_gpu.sparsity_messages(lines)["eligible"] == 3
+
+
+@pytest.mark.parametrize("form", ["as it is", "image, polyphase"])
+def test_the_file_of_a_pruned_network_is_fp16_and_of_one_shape(form, tmp_path):
+    model = tiny("hifigan-v1")
+    mel = np.zeros((2, model.config.n_mels, 24), np.float32)
+    path = on_gpu._graph(model, form, mel, tmp_path / "graphs" / "sparse-1")
+    graph = onnx.load(path).graph
+    shape = [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim]
+    assert shape == list(mel.shape)
+    halves = [t for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT16]
+    assert len(halves) > 10
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "sparse-1-16.onnx", "sparse-1-32.onnx", "sparse-1-fixed.onnx",
+    ]  # fmt: skip
 
 
 def test_pictures_say_what_they_show():

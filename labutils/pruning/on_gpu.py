@@ -17,7 +17,7 @@ from labutils import ROOT, baseline, costs, onnx_export, records, vocoders
 from labutils.baseline import trials as torch_trials
 from labutils.baseline import variants
 from labutils.engines import trials
-from labutils.engines.building import Built
+from labutils.engines.building import Builder, Built
 from labutils.engines.candidates import PLAIN
 from labutils.engines.experiments import SOURCES
 from labutils.engines.graphs import fix_shape
@@ -59,7 +59,7 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
             (f"{keep:.0%} of the channels", lambda k=keep: channels.prune_channels(model, k))
         )
     rows: list[Row] = []
-    with settings(500.0) as given:
+    with settings(500.0) as given, Builder(given.engines) as builder:
         begin = time.monotonic()
         for way, make in cases:
             pruned = make()
@@ -72,7 +72,7 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
             row["macs"] = costs.totals(costs.count(pruned, mel.shape[2]))["macs"]
             rows.append(row)
             with torch_trials.noting(row):
-                _in_time(begin, given)
+                left = _in_time(begin, given)
                 chosen = [v for v in variants.GPU if v.name in _TORCH]
                 taken = next(
                     trials.torch_rows(
@@ -81,7 +81,13 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
                 )
                 row["torch_ms"] = taken.get("median_ms")
                 row |= {"torch_error": taken["error"]} if "error" in taken else {}
-                made = _engine(pruned, AS_IT_IS, mel, False, given, f"speed-{len(rows)}")
+                files = given.graphs / f"speed-{len(rows)}"
+                onnx = _graph(pruned, AS_IT_IS, mel, files)
+                options = BuildOptions(
+                    (Profile.fixed(mel.shape[2]),), timing_cache=given.timing_cache
+                )
+                built = builder.build(onnx, options, seconds=left)
+                made = _measured(pruned, built, mel)
                 row["tensorrt_ms"] = made["median_ms"]
                 for name in ("torch", "tensorrt"):
                     before, now = rows[0].get(f"{name}_ms"), row.get(f"{name}_ms")
@@ -108,7 +114,11 @@ def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
             for form, batch in ((AS_IT_IS, 1), ("image, polyphase", 1), (AS_IT_IS, 8))
             for way, flag in (("dense", False), ("2:4", False), ("2:4", True))]  # fmt: skip
     said: list[str] = []  # in TensorRT's words, where the flag was set
-    with settings(500.0) as given:
+    with (
+        settings(500.0) as given,
+        Builder(given.engines) as kept,
+        Builder(given.graphs, work=build_told) as told,
+    ):
         begin = time.monotonic()
         for form, batch, way, flag in plan:
             pruned = model if way == "dense" else semi_structured.prune_2_4(model, transposed=True)
@@ -116,46 +126,54 @@ def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
             row: Row = {"form": form, "batch": batch, "weights": way, "SPARSE_WEIGHTS": flag}
             rows.append(row)
             with torch_trials.noting(row):
-                _in_time(begin, given)
-                taken = _engine(pruned, form, mel, flag, given, f"sparse-{len(rows)}")
-                said += taken.pop("said") if flag else []
-                row |= {key: value for key, value in taken.items() if key != "said"}
+                left = _in_time(begin, given)
+                onnx = _graph(pruned, form, mel, given.graphs / f"sparse-{len(rows)}")
+                # Timings of its own with the flag: those without it must not hide sparse kernels.
+                cache = given.timing_cache
+                cache = cache.with_name(f"{cache.name}-sparse") if flag else cache
+                options = BuildOptions(
+                    (Profile.fixed(frames, batch),), sparse=flag, timing_cache=cache
+                )
+                built = (told if flag else kept).build(onnx, options, seconds=left)
+                text = built.path.with_suffix(".log").read_text("utf-8") if flag else ""
+                found = sparsity_messages(text.splitlines())
+                said += found.pop("said")
+                row |= _measured(pruned, built, mel) | found
             log.info("%s", row)
-            told = [{"TensorRT says": line} for line in dict.fromkeys(said)]
-            data = {"vocoder": vocoder, "frames": frames, "rows": rows, "log": told}
+            log_lines = [{"TensorRT says": line} for line in dict.fromkeys(said)]
+            data = {"vocoder": vocoder, "frames": frames, "rows": rows, "log": log_lines}
             yield Noted(data, tactic_sources=SOURCES)
 
 
-def _engine(
-    model: nn.Module, form: str, mel: np.ndarray, flag: bool, given: Settings, name: str
-) -> Row:
-    """Export, build and measure one FP16 engine of one shape; what TensorRT says of sparsity."""
-    batch, _, frames = mel.shape
-    given.graphs.mkdir(parents=True, exist_ok=True)
-    paths = [given.graphs / f"{name}-{part}.onnx" for part in ("fp32", "fp16", "fixed")]
+def _graph(model: nn.Module, form: str, mel: np.ndarray, files: Path) -> Path:
+    """The FP16 file of a network, for mels of one shape; `files` is how its names begin."""
+    files.parent.mkdir(parents=True, exist_ok=True)
+    single, half, fixed = (files.with_name(f"{files.name}-{n}.onnx") for n in ("32", "16", "fixed"))
     # The polyphase form is made of pruned weights, so that its convolutions are 2:4 as well.
-    onnx_export.export(rewrite(model, form), paths[0], exporter="legacy")
-    onnx_export.to_fp16(paths[0], paths[1])
-    fix_shape(paths[1], paths[2], batch, frames)
-    # Timings of its own with the flag: those of builds without it must not hide the sparse kernels.
-    known = given.timing_cache
-    cache = known.with_name(f"{known.name}-sparse") if flag else known
-    options = BuildOptions((Profile.fixed(frames, batch),), sparse=flag, timing_cache=cache)
-    made = build(paths[2], options)
-    plan = made.save(given.graphs / f"{name}.plan")
+    onnx_export.export(rewrite(model, form), single, exporter="legacy")
+    onnx_export.to_fp16(single, half)
+    return fix_shape(half, fixed, mel.shape[0], mel.shape[2])
+
+
+def build_told(onnx: Path, options: BuildOptions, folder: Path) -> Built:
+    """For a Builder: an engine that is built now, with what TensorRT says of it beside the plan."""
+    made = build(onnx, options)
+    plan = made.save(folder / f"{onnx.stem}.plan")
+    lines = [" ".join(entry.text.split()) for entry in made.messages.entries]
+    plan.with_suffix(".log").write_text("\n".join(lines), encoding="utf-8")
+    return Built(plan, made.seconds)
+
+
+def _measured(model: nn.Module, built: Built, mel: np.ndarray) -> Row:
+    """What an engine takes, and how many of its kernels are sparse ones by their names."""
     reference = trials.reference_audio(model, mel)
-    taken = trials.measure_engine(
-        model, Built(plan, made.seconds), PLAIN, True, mel, reference, max_seconds=4.0
-    )
+    taken = trials.measure_engine(model, built, PLAIN, True, mel, reference, max_seconds=4.0)
     keys = ("median_ms", "p95_ms", "engine_mb", "build_seconds", "snr_db")
-    row = {key: taken.get(key) for key in keys}
-    said = sparsity_messages([entry.text for entry in made.messages.entries])
-    with load_engine(plan) as engine:
+    with load_engine(built.path) as engine:
         kernels = [r["tactic"] for r in layers(engine).rows]
-    return row | said | {
-        "sparse_kernels": sum("sparse" in kernel.lower() for kernel in kernels),
-        "layers": len(kernels),
-    }  # fmt: skip
+    sparse_kernels = sum("sparse" in kernel.lower() for kernel in kernels)
+    row = {key: taken.get(key) for key in keys}
+    return row | {"sparse_kernels": sparse_kernels, "layers": len(kernels)}
 
 
 def sparsity_messages(texts: Sequence[str]) -> dict[str, Any]:
@@ -240,7 +258,9 @@ def _mel(model: nn.Module, frames: int, batch: int = 1) -> np.ndarray:
     return vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
 
 
-def _in_time(begin: float, given: Settings, needed: float = 20.0) -> None:
-    """Raise where less than what is needed is left."""
-    if time.monotonic() - begin > given.seconds - needed:
+def _in_time(begin: float, given: Settings, needed: float = 20.0) -> float:
+    """The seconds that are left; raises where that is less than what is needed."""
+    left = given.seconds - (time.monotonic() - begin)
+    if left < needed:
         raise RuntimeError("not measured: time")
+    return left
