@@ -108,7 +108,7 @@ def test_sums_in_fp16_cost_decibels_and_a_stage_in_fp32_brings_them_back(tmp_pat
         "and a stage": snr_db(expected, half_sums.evaluate(stage, mel).ravel()),
     }
     assert found["FP16 sums"] < found["FP32 sums"] - 3, found
-    assert found["and a stage"] > found["FP16 sums"] + 3, found
+    assert found["and a stage"] > found["FP16 sums"] + 4, found
 
 
 def test_a_sum_in_fp16_is_rounded_at_every_step():

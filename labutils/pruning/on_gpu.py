@@ -81,12 +81,8 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
                 )
                 row["torch_ms"] = taken.get("median_ms")
                 row |= {"torch_error": taken["error"]} if "error" in taken else {}
-                files = given.graphs / f"speed-{len(rows)}"
-                onnx = _graph(pruned, AS_IT_IS, mel, files)
-                options = BuildOptions(
-                    (Profile.fixed(mel.shape[2]),), timing_cache=given.timing_cache
-                )
-                built = builder.build(onnx, options, seconds=left)
+                onnx = _graph(pruned, AS_IT_IS, mel, given.graphs / f"speed-{len(rows)}")
+                built = builder.build(onnx, _options(mel, given), seconds=left)
                 made = _measured(pruned, built, mel)
                 row["tensorrt_ms"] = made["median_ms"]
                 for name in ("torch", "tensorrt"):
@@ -128,13 +124,8 @@ def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
             with torch_trials.noting(row):
                 left = _in_time(begin, given)
                 onnx = _graph(pruned, form, mel, given.graphs / f"sparse-{len(rows)}")
-                # Timings of its own with the flag: those without it must not hide sparse kernels.
-                cache = given.timing_cache
-                cache = cache.with_name(f"{cache.name}-sparse") if flag else cache
-                options = BuildOptions(
-                    (Profile.fixed(frames, batch),), sparse=flag, timing_cache=cache
-                )
-                built = (told if flag else kept).build(onnx, options, seconds=left)
+                builder = told if flag else kept
+                built = builder.build(onnx, _options(mel, given, sparse=flag), seconds=left)
                 text = built.path.with_suffix(".log").read_text("utf-8") if flag else ""
                 found = sparsity_messages(text.splitlines())
                 said += found.pop("said")
@@ -153,6 +144,15 @@ def _graph(model: nn.Module, form: str, mel: np.ndarray, files: Path) -> Path:
     onnx_export.export(rewrite(model, form), single, exporter="legacy")
     onnx_export.to_fp16(single, half)
     return fix_shape(half, fixed, mel.shape[0], mel.shape[2])
+
+
+def _options(mel: np.ndarray, given: Settings, *, sparse: bool = False) -> BuildOptions:
+    """Of an engine for mels of one shape."""
+    batch, _, frames = mel.shape
+    cache = given.timing_cache
+    if sparse:  # timings of its own: those of builds without the flag must not hide sparse kernels
+        cache = cache.with_name(f"{cache.name}-sparse")
+    return BuildOptions((Profile.fixed(frames, batch),), sparse=sparse, timing_cache=cache)
 
 
 def build_told(onnx: Path, options: BuildOptions, folder: Path) -> Built:
