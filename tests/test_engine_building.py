@@ -52,6 +52,13 @@ def test_errors_of_the_other_process_are_told_here(made):
         made.build("odd", OPTIONS, seconds=60)
 
 
+def test_after_a_build_that_failed_another_process_builds(made):
+    before = made.build("a", OPTIONS, seconds=60).path  # named by the process
+    with pytest.raises(BuildError):
+        made.build("refused", OPTIONS, seconds=60)
+    assert made.build("a", OPTIONS, seconds=60).path != before
+
+
 def test_a_build_that_takes_too_long_is_stopped_and_the_next_one_works(made, monkeypatch):
     before = made.build("a", OPTIONS, seconds=60).path
     begin = time.monotonic()

@@ -277,6 +277,16 @@ def test_the_loop_reaches_time_and_iterations_after_the_warm_up(iterations, seco
     assert 2 * least <= len(timed) <= 2 * least + 6
 
 
+def test_lanes_that_are_not_in_step_have_all_their_iterations():
+    late = FakeLane()
+    late.now = -3.3  # more of its queries begin before the warm-up ends
+    options = timing.TimingOptions(
+        True, False, False, warm_up_ms=20, iterations=30, seconds=0, streams=2
+    )
+    found = timing.loop([FakeLane(), late], options)
+    assert len(traces.after_warm_up(found, 20)) >= 60
+
+
 class FakeGpu:
     """torch.cuda on a clock that moves 0.1 ms with everything that is asked of it."""
 

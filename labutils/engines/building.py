@@ -66,7 +66,8 @@ class Builder:
         self, onnx: str | Path, options: BuildOptions, *, seconds: float | None = None
     ) -> Built:
         """Build or read an engine. Raises BuildError with the other process's words, TimeoutError
-        after `seconds` (the process is stopped then, and a new one starts with the next build)."""
+        after `seconds`. The process is stopped then, and a new one starts with the next build:
+        after a kernel that crashed, CUDA refuses everything in a process."""
         fresh = self._process is None or not self._process.is_alive()
         if fresh:
             self._start()
@@ -83,6 +84,7 @@ class Builder:
             code = self._ended()
             raise BuildError(f"the building process ended with status {code}") from None
         if not done:
+            self.stop()
             raise BuildError(answer)
         return answer
 

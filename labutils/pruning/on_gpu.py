@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +22,32 @@ from labutils.engines.experiments import SOURCES
 from labutils.engines.graphs import fix_shape
 from labutils.engines.rewrites import AS_IT_IS, rewrite
 from labutils.engines.settings import Settings, settings
-from labutils.pruning import channels, judging, recovery, semi_structured, unstructured
+from labutils.pruning import channels, judging, messages, recovery, semi_structured, unstructured
 from labutils.pruning.experiments import WAYS
 from labutils.records import Noted
-from labutils.trt import BuildOptions, Profile, build
+from labutils.trt import BuildError, BuildOptions, Profile, build
 from labutils.trt.engine import load_engine
 from labutils.trt.inspect import layers
+from labutils.trt.messages import Messages
 
-__all__ = ["CORPUS", "recovered", "sparse", "sparsity_messages", "speed"]
+__all__ = ["CORPUS", "PATTERNS", "recovered", "sparse", "speed", "with_pattern"]
 
 CORPUS = "LABUTILS_CORPUS"  # environment variable: the manifest of a corpus
 _TORCH = ("FP16, graph",)
 _COVERS = [*WAYS, "labutils.engines.trials", "labutils.trt.build", "labutils.trt.options",
            "labutils.trt.versions", "labutils.runners.tensorrt_runner",
            "labutils.onnx_export"]  # fmt: skip
+
+WHOLE = "2:4"
+# Which convolutions of a HiFi-GAN get the pattern: by name and the blocks of a stage.
+PATTERNS: dict[str, Callable[[str, int], bool]] = {
+    WHOLE: lambda name, kernels: True,
+    # What follows a second convolution is the residual sum, which TensorRT fuses with it.
+    "2:4, first of each pair": lambda name, kernels: ".convs1." in name,
+    "2:4, first stage": lambda name, kernels: (
+        name.startswith("resblocks.") and int(name.split(".")[1]) < kernels
+    ),
+}
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -101,14 +112,17 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
 def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
     """2:4 weights in TensorRT, FP16, with and without SPARSE_WEIGHTS; batch 1 and 8.
 
-    For each engine: its time, how many layers TensorRT called eligible and chose a sparse kernel
-    for (its log, and names of kernels). Random weights. Yields ``{"rows": [...], ...}``.
+    With the flag, the pattern is in all layers, and in a part of them: one sparse kernel that
+    crashes while the builder times it ends the build. For each engine: its time, how many layers
+    TensorRT called eligible and chose a sparse kernel for (its log, and names of kernels). Random
+    weights. Yields ``{"rows": [...], ...}``.
     """
     model, rows = vocoders.create(vocoder), []
     frames = baseline.FRAMES.get(vocoder) or 400
-    plan = [(form, batch, way, flag)
-            for form, batch in ((AS_IT_IS, 1), ("image, polyphase", 1), (AS_IT_IS, 8))
-            for way, flag in (("dense", False), ("2:4", False), ("2:4", True))]  # fmt: skip
+    dense, with_flag = ("dense", False), [(way, True) for way in PATTERNS]
+    plan = [(AS_IT_IS, 1, *way) for way in (dense, (WHOLE, False), *with_flag)]
+    for form, batch in ((AS_IT_IS, 8), ("image, polyphase", 1)):
+        plan += [(form, batch, *way) for way in (dense, *with_flag[:2])]
     said: list[str] = []  # in TensorRT's words, where the flag was set
     with (
         settings(500.0) as given,
@@ -117,7 +131,7 @@ def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
     ):
         begin = time.monotonic()
         for form, batch, way, flag in plan:
-            pruned = model if way == "dense" else semi_structured.prune_2_4(model, transposed=True)
+            pruned = model if way == "dense" else with_pattern(model, way)
             mel = _mel(model, frames, batch)
             row: Row = {"form": form, "batch": batch, "weights": way, "SPARSE_WEIGHTS": flag}
             rows.append(row)
@@ -127,7 +141,7 @@ def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
                 builder = told if flag else kept
                 built = builder.build(onnx, _options(mel, given, sparse=flag), seconds=left)
                 text = built.path.with_suffix(".log").read_text("utf-8") if flag else ""
-                found = sparsity_messages(text.splitlines())
+                found = messages.sparsity(text.splitlines())
                 said += found.pop("said")
                 row |= _measured(pruned, built, mel) | found
             log.info("%s", row)
@@ -155,12 +169,30 @@ def _options(mel: np.ndarray, given: Settings, *, sparse: bool = False) -> Build
     return BuildOptions((Profile.fixed(frames, batch),), sparse=sparse, timing_cache=cache)
 
 
+def with_pattern(model: nn.Module, where: str) -> nn.Module:
+    """A copy with 2:4 weights in all convolutions, or in a part of a HiFi-GAN: see `PATTERNS`."""
+    fits = PATTERNS[where]
+    kernels = len(getattr(model.config, "resblock_kernel_sizes", ())) or 1
+    dense = [name for name in unstructured.convolutions(model) if not fits(name, kernels)]
+    return semi_structured.prune_2_4(model, exclude=dense, transposed=True)
+
+
 def build_told(onnx: Path, options: BuildOptions, folder: Path) -> Built:
-    """For a Builder: an engine that is built now, with what TensorRT says of it beside the plan."""
-    made = build(onnx, options)
-    plan = made.save(folder / f"{onnx.stem}.plan")
-    lines = [" ".join(entry.text.split()) for entry in made.messages.entries]
-    plan.with_suffix(".log").write_text("\n".join(lines), encoding="utf-8")
+    """For a Builder: an engine that is built now, with what TensorRT says of it beside the plan.
+
+    The log is written where the build fails, too, and the error tells of a kernel that crashed:
+    TensorRT's own last error is that it found no kernel.
+    """
+    with Messages("verbose") as said:
+        try:
+            made = build(onnx, options)
+            plan = made.save(folder / f"{onnx.stem}.plan")
+        except BuildError as error:
+            crash = messages.crash([entry.text for entry in said.entries])
+            raise BuildError(f"{crash}; then: {error}") if crash else error from None
+        finally:
+            lines = [" ".join(entry.text.split()) for entry in said.entries]
+            (folder / f"{onnx.stem}.log").write_text("\n".join(lines), encoding="utf-8")
     return Built(plan, made.seconds)
 
 
@@ -174,27 +206,6 @@ def _measured(model: nn.Module, built: Built, mel: np.ndarray) -> Row:
     sparse_kernels = sum("sparse" in kernel.lower() for kernel in kernels)
     row = {key: taken.get(key) for key in keys}
     return row | {"sparse_kernels": sparse_kernels, "layers": len(kernels)}
-
-
-def sparsity_messages(texts: Sequence[str]) -> dict[str, Any]:
-    """How many layers TensorRT's log calls eligible for sparse kernels, and for how many it chose
-    one: {"eligible", "chosen", "said"}; None where the log does not tell.
-
-    The words differ from version to version: "(Sparsity) Found 3 layer(s) eligible to use sparse
-    tactics: a, b, c", "(Sparsity) Layers eligible for sparse math: a, b, c".
-    """
-    found: dict[str, Any] = {"eligible": None, "chosen": None, "said": []}
-    for text in texts:
-        if "(Sparsity)" not in text:
-            continue
-        words, _, names = text.partition(":")
-        count = re.search(r"\b(\d+) layer", words)
-        number = int(count.group(1)) if count else len([n for n in names.split(",") if n.strip()])
-        key = "eligible" if "eligible" in words.lower() else "chosen"
-        if key == "eligible" or re.search(r"chose|picked", words.lower()):
-            found[key] = number
-        found["said"].append(words.strip()[:160])
-    return found
 
 
 @records.experiment(

@@ -65,12 +65,11 @@ def loop(lanes: Sequence[Lane], options: TimingOptions) -> list[Trace]:
     while rounds < options.iterations + skipped or now_ms < until_ms:
         for lane in lanes:
             lane.query()
-        for lane in lanes:
-            trace = lane.sync()
-            if trace is not None:
-                traces.append(trace)
-                now_ms = max(now_ms, trace.compute[1])
-        if now_ms < options.warm_up_ms:
+        found = [trace for lane in lanes if (trace := lane.sync()) is not None]
+        traces += found
+        now_ms = max([now_ms, *(trace.compute[1] for trace in found)])
+        # The lanes are not in step: a round counts when all its queries began after the warm-up.
+        if any(trace.compute[0] < options.warm_up_ms for trace in found):
             skipped += 1
         rounds += 1
     for lane in lanes:
