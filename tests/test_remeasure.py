@@ -1,7 +1,6 @@
 """All measurements by one command: which there are, on which GPU, and what becomes of each."""
 
 import json
-import lzma
 import os
 import runpy
 import time
@@ -10,9 +9,8 @@ import pytest
 
 from labutils import environment
 from labutils.engines import runs
-from labutils.remeasure import STEPS, Step, __main__, run, select, timings
+from labutils.remeasure import STEPS, Step, __main__, run, select
 from labutils.remeasure import steps as listed
-from labutils.trt.sealed import seal, unseal
 
 # What a step of these tests runs; it notes its GPU, and what it is told by its arguments.
 WORK = """
@@ -238,62 +236,3 @@ def test_without_a_gpu_every_step_says_why_it_was_left_out(tmp_path, capsys):
     assert len(lines) == 2 and all("not begun" in line and "needs" in line for line in lines)
     rows = [json.loads(line) for line in (tmp_path / "logs" / "done.jsonl").open()]
     assert [row["step"] for row in rows] == ["copies", "gates"]
-
-
-# Timings that are shipped
-
-
-@pytest.fixture
-def shipped(tmp_path, monkeypatch):
-    """The shipped timings of these tests, and a file as TensorRT's builds leave it."""
-    path, found = tmp_path / "shipped.xz", tmp_path / "timing.cache"
-    found.write_bytes(seal({"kind": "timing cache", "machine": {}}, b"kernels" * 100))
-    monkeypatch.setattr(timings, "SHIPPED", path)
-    timings.keep(found)
-    return path, found
-
-
-def test_steps_begin_with_the_shipped_timings(work, shipped):
-    path, found = shipped
-    assert path.stat().st_size < found.stat().st_size
-    work.run([work("one")])
-    assert (work.folder / "logs" / "timing.cache").read_bytes() == found.read_bytes()
-
-
-def test_timings_that_are_there_stay(work, shipped, monkeypatch):
-    mine = work.folder / "mine.cache"
-    mine.write_bytes(b"mine")
-    monkeypatch.setenv("LABUTILS_TIMING_CACHE", str(mine))
-    work.run([work("one")])
-    assert mine.read_bytes() == b"mine" and not (work.folder / "logs" / "timing.cache").exists()
-
-
-@pytest.mark.parametrize("damage", [b"", b"no archive", None])
-def test_damaged_timings_are_left_out(shipped, tmp_path, damage):
-    path, _ = shipped
-    path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
-    assert not timings.unpack(tmp_path / "new" / "timing.cache")
-    assert not (tmp_path / "new").exists()
-
-
-def test_the_shipped_timings_are_of_the_gpu_of_the_records(tmp_path):
-    assert timings.unpack(tmp_path / "timing.cache")
-    facts, content = unseal((tmp_path / "timing.cache").read_bytes())
-    assert facts["machine"]["gpu"] == "NVIDIA H200" and content
-
-
-def test_a_run_can_ship_what_it_has_timed(shipped, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(__main__, "run", lambda *steps, **options: iter(()))
-    path, _ = shipped
-    logs = tmp_path / "logs"
-    logs.mkdir()
-    more = seal({"kind": "timing cache", "machine": {}}, b"more kernels" * 100)
-    (logs / "timing.cache").write_bytes(more)
-    words = ["--save", str(tmp_path / "records"), "--logs", str(logs), "--keep-timings", "copies"]
-    assert __main__.main(words) == 0
-    assert str(path) in capsys.readouterr().out
-    assert lzma.decompress(path.read_bytes()) == more
-    (logs / "timing.cache").write_bytes(more[:-10])
-    assert __main__.main(words) == 1
-    assert "timings are not kept: " in capsys.readouterr().out
-    assert lzma.decompress(path.read_bytes()) == more

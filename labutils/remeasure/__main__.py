@@ -12,9 +12,7 @@ from pathlib import Path
 
 from labutils import ROOT, environment, tables
 from labutils.environment import require
-from labutils.remeasure import Done, Step, run, select, timings
-from labutils.remeasure.lanes import timing_cache
-from labutils.trt.sealed import SealError
+from labutils.remeasure import Done, Step, run, select
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,11 +28,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=7200, help="in all (default 7200)")
     parser.add_argument("--gpus", help="numbers of GPUs, as 0,1 (default: all)")
     parser.add_argument("--logs", type=Path, default=ROOT / "build" / "remeasure")
-    parser.add_argument(
-        "--keep-timings",
-        action="store_true",
-        help="ship TensorRT's timings of these builds with those of before, in data/",
-    )
     options = parser.parse_args(arguments)
     try:
         steps = select(options.names)
@@ -54,20 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{done.outcome:9} {done.seconds:5.0f} s  {done.step.name}  {done.why}", flush=True)
         _note(options.logs / "done.jsonl", done)
         bad += done.outcome in ("failed", "stopped")
-    if options.keep_timings:
-        bad += not _keep(timing_cache(options.logs))
     return 1 if bad else 0
-
-
-def _keep(path: Path) -> bool:
-    """Ship the timings of this run; says in a line what came of it, returns whether it worked."""
-    try:
-        size = timings.keep(path)
-    except (OSError, SealError) as error:
-        print(f"timings are not kept: {error}")
-        return False
-    print(f"{timings.SHIPPED}: {size / 1e6:.1f} MB")
-    return True
 
 
 def _gpus() -> list[str]:

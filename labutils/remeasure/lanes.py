@@ -18,10 +18,9 @@ from pathlib import Path
 from labutils import ROOT
 from labutils.engines import settings
 from labutils.environment import require
-from labutils.remeasure import timings
 from labutils.remeasure.steps import Step
 
-__all__ = ["Done", "run", "timing_cache"]
+__all__ = ["Done", "run"]
 
 _GRACE = 60.0  # seconds beyond its own that a step gets to end by itself
 _LEAST = 45.0  # seconds: no step is begun with less left
@@ -71,10 +70,9 @@ def run(
     shared = {
         settings.CACHE: str(logs / "engines"),
         **os.environ,
-        settings.TIMING_CACHE: str(timing_cache(logs)),
+        settings.TIMING_CACHE: str(_timing_cache(logs)),
         "LABUTILS_RECORD": str(save),
     }
-    timings.unpack(timing_cache(logs))
     end, free = time.monotonic() + seconds, list(gpus)
     waiting: list[Step] = []
     running: list[_Running] = []
@@ -108,7 +106,7 @@ def run(
             one.process.wait()
 
 
-def timing_cache(logs: Path) -> Path:
+def _timing_cache(logs: Path) -> Path:
     """The file of TensorRT's timings that all steps share, by default in the folder of the logs."""
     return Path(os.environ.get(settings.TIMING_CACHE) or logs / "timing.cache").resolve()
 
