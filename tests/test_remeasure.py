@@ -28,7 +28,8 @@ if given.get("--deaf"):
 open(f"{save}/{name}-begun", "w").close()
 time.sleep(float(given.get("--sleep", "0")))
 row = {"gpu": os.environ["CUDA_VISIBLE_DEVICES"], "seconds": given["--seconds"],
-       "begun": begun, "ended": time.time(), "record": os.environ["LABUTILS_RECORD"]}
+       "begun": begun, "ended": time.time(), "record": os.environ["LABUTILS_RECORD"],
+       "timings": os.environ["LABUTILS_TIMING_CACHE"]}
 open(f"{save}/{name}.json", "w").write(json.dumps(row))
 print("a line\\nthe last line")
 sys.exit(int(given.get("--status", "0")))
@@ -68,6 +69,16 @@ def test_steps_run_one_after_the_other_on_one_gpu(work):
     assert first["gpu"] == second["gpu"] == "3" and second["begun"] >= first["ended"]
     assert first["record"] == str(work.folder / "records")
     assert "the last line" in done["first"].log.read_text()
+
+
+@pytest.mark.parametrize("named", [None, "mine.cache"])
+def test_steps_share_the_timings_of_their_builds(work, monkeypatch, named):
+    path = work.folder / (named or "logs/timing.cache")
+    monkeypatch.delenv("LABUTILS_TIMING_CACHE", raising=False)
+    if named:
+        monkeypatch.setenv("LABUTILS_TIMING_CACHE", str(path))
+    work.run([work("first"), work("second")])
+    assert work.row("first")["timings"] == work.row("second")["timings"] == str(path)
 
 
 def test_two_gpus_take_two_steps_at_once_and_a_wide_step_takes_both(work):
