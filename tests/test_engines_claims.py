@@ -75,6 +75,29 @@ def test_precisions_tell_each_step_and_what_was_not_measured():
     assert line["FP32 to TF32 (times)"] == 2.0 and line["TF32 to FP16 (times)"] == 1.5
 
 
+def test_gates_have_a_row_a_vocoder():
+    def row(vocoder, kept, snr=None, form="as it is", **more):
+        made = {"vocoder": vocoder, "FP32 layers": kept, "form": form}
+        made |= {"error": "no"} if snr is None else {"snr_db": snr, "median_ms": snr / 10}
+        return made | more
+
+    rows = [
+        row("a", "ends", 44.0, passed=False), row("b", "ends", 50.0, passed=True),
+        row("a", "first stage", 48.0, passed=True), row("a", "all", 110.0, passed=True),
+        row("a", "ends", 46.0, "image, polyphase", passed=True), row("b", "ends", None, "phases"),
+    ]  # fmt: skip
+    assert claims.gates(rows) == [
+        {"vocoder": "a", "FP32 (dB)": 110.0, "FP16 (dB)": 44.0, "FP16 (ms)": 4.4,
+         "first stage FP32 (dB)": 48.0, "first stage FP32 (ms)": 4.8, "passes with": "first stage",
+         "image, polyphase (dB)": 46.0},
+        {"vocoder": "b", "FP32 (dB)": None, "FP16 (dB)": 50.0, "FP16 (ms)": 5.0,
+         "first stage FP32 (dB)": None, "first stage FP32 (ms)": None, "passes with": "ends",
+         "image, polyphase (dB)": None},
+    ]  # fmt: skip
+    only_fp32 = claims.gates([row("a", "all", 110.0, passed=True), row("a", "ends", 40.0)])
+    assert only_fp32[0]["passes with"] is None
+
+
 def test_distances_are_those_of_the_plain_engines():
     rows = [*ROWS, engine("TensorRT TF32", 6.0, snr_db=50.0)]
     assert claims.distances({"v1": rows, "torch only": ROWS[:2]}) == [{

@@ -380,6 +380,17 @@ def test_pareto_front():
     assert pictures.pareto_front(points) == [0, 1, 3, 4]
 
 
+@pytest.mark.parametrize("count", [1, 9, 16])
+def test_labels_of_near_points_are_apart(count):
+    heights = [0.9, *(0.1 + 0.01 * (i % 3) for i in range(count - 1))]
+    places = pictures.label_places(heights, 0.06)
+    ordered = sorted(places)
+    assert min(np.diff(ordered), default=1) > 0.059 and -1e-9 < ordered[0] and ordered[-1] <= 1
+    pairs = [(i, j) for i in range(count) for j in range(count) if heights[i] > heights[j]]
+    assert all(places[i] > places[j] for i, j in pairs)  # lines to the labels do not cross
+    assert count > 9 or places[0] == pytest.approx(0.9)
+
+
 def test_pictures_tell_their_figures(case):
     made = case()
     rows = [Sensitivity(x.name, (x.name,), 30.0 + i) for i, x in enumerate(made.layers)]

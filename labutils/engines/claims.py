@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labutils.engines.candidates import best_engine
+from labutils.engines.rewrites import AS_IT_IS
 
-__all__ = ["distances", "halves", "no_time", "precisions", "promises", "tried"]
+__all__ = ["distances", "gates", "halves", "no_time", "precisions", "promises", "tried"]
 
 Row = Mapping[str, Any]
 
@@ -77,6 +78,32 @@ def distances(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[st
         if any(made.values()):
             snrs = {f"{way} engine (dB)": row.get("snr_db") for way, row in made.items()}
             table.append({"vocoder": vocoder} | snrs)
+    return table
+
+
+def gates(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Do engines of trained vocoders sound like PyTorch: a row a vocoder, SNR in dB and ms.
+
+    `rows` of the record "05-gates". "passes with" is the first choice of FP32 layers with which an
+    FP16 engine reaches its bound. What was not measured is None; a rewritten form that no vocoder
+    was measured in has no column.
+    """
+    table = []
+    forms = [row["form"] for row in rows if row["form"] != AS_IT_IS and "snr_db" in row]
+    for vocoder in dict.fromkeys(row["vocoder"] for row in rows):
+        mine = [row for row in rows if row["vocoder"] == vocoder]
+        plain = {row["FP32 layers"]: row for row in mine if row["form"] == AS_IT_IS}
+        line: dict[str, Any] = {"vocoder": vocoder}
+        for kept, title in (("all", "FP32"), ("ends", "FP16"), ("first stage", "first stage FP32")):
+            line[f"{title} (dB)"] = plain.get(kept, {}).get("snr_db")
+            if kept != "all":
+                line[f"{title} (ms)"] = plain.get(kept, {}).get("median_ms")
+        passed = (kept for kept, row in plain.items() if kept != "all" and row.get("passed"))
+        line["passes with"] = next(passed, None)
+        for form in dict.fromkeys(forms):
+            found = next((row for row in mine if row["form"] == form), {})
+            line[f"{form} (dB)"] = found.get("snr_db")
+        table.append(line)
     return table
 
 

@@ -114,17 +114,19 @@ def pareto_picture(
         figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
         ax = figure.subplots()
         ax.plot(*zip(*(points[i] for i in front), strict=True), color=COLOURS[0], alpha=0.5)
-        places = _label_places(points)
-        for i, (row, (x, y)) in enumerate(zip(rows, points, strict=True)):
-            colour = COLOURS[0] if i in front else COLOURS[1]
-            ax.plot(x, y, "o", color=colour, markersize=8)
-            ax.annotate(
-                str(row[name]), (x, y), xytext=(9, places[i]), textcoords="offset points",
-                va="center", fontsize=9,
-            )  # fmt: skip
+        for i, (x, y) in enumerate(points):
+            ax.plot(x, y, "o", color=COLOURS[0] if i in front else COLOURS[1], markersize=8)
         if least is not None:
             ax.axhline(least, color="#444444", linestyle="--", linewidth=1)
-        ax.margins(x=0.22, y=0.12)
+        ax.margins(x=0.08, y=0.12)
+        low, high = ax.get_ylim()
+        places = label_places([(y - low) / (high - low) for _, y in points])
+        for row, point, place in zip(rows, points, places, strict=True):
+            ax.annotate(
+                str(row[name]), point, xytext=(1.06, place), textcoords="axes fraction",
+                va="center", fontsize=9, annotation_clip=False,
+                arrowprops={"arrowstyle": "-", "color": "#999999", "linewidth": 0.7, "shrinkB": 5},
+            )  # fmt: skip
         ax.set(xlabel=heading(speed), ylabel=heading(quality))
         ax.set_title(title)
     told = [f"{r[name]}: {x:.3g}, {y:.3g}" for r, (x, y) in zip(rows, points, strict=True)]
@@ -135,20 +137,15 @@ def pareto_picture(
     )
 
 
-def _label_places(points: Sequence[tuple[float, float]]) -> list[float]:
-    """Vertical offsets in points that keep labels of near points apart."""
-    values = np.array(points)
-    size = np.ptp(values, axis=0)
-    size[size == 0] = 1.0
-    scaled = (values - values.min(axis=0)) / size * (_WIDTH * 72 * 0.6, 4.4 * 72 * 0.75)
-    places: list[float] = []
-    for i, (x, y) in enumerate(scaled):
-        offset = 9.0
-        for j in range(i):
-            near = abs(scaled[j][0] - x) < 130
-            while near and abs(scaled[j][1] + places[j] - y - offset) < 12:
-                offset += 12
-        places.append(offset)
+def label_places(heights: Sequence[float], apart: float = 0.06) -> list[float]:
+    """Heights (0 to 1) of labels in one column, in the order of their points and near them, but
+    `apart` from each other; where there are too many, the column goes on below 0."""
+    places = [0.0] * len(heights)
+    above = 1.0 + apart
+    order = sorted(range(len(heights)), key=lambda i: -heights[i])
+    for rank, i in enumerate(order):
+        room = apart * (len(order) - 1 - rank)  # for those that are still to come
+        places[i] = above = min(max(heights[i], room), above - apart)
     return places
 
 
