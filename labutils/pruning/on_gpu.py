@@ -107,8 +107,9 @@ def speed(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
 
 
 @records.experiment(
-    "11-sparse", needs=("tensorrt", "cuda"), covers=[*_COVERS, "labutils.engines.polyphase"]
-)
+    "11-sparse", needs=("tensorrt", "cuda"),
+    covers=[*_COVERS, "labutils.engines.polyphase", "labutils.pruning.messages"],
+)  # fmt: skip
 def sparse(vocoder: str = "hifigan-v1") -> Iterator[Noted]:
     """2:4 weights in TensorRT, FP16, with and without SPARSE_WEIGHTS; batch 1 and 8.
 
