@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labutils.engines.candidates import best_engine
+from labutils.engines.precision import KEPT
 from labutils.engines.rewrites import AS_IT_IS
 
 __all__ = ["distances", "gates", "halves", "no_time", "precisions", "promises", "tried"]
@@ -89,21 +90,23 @@ def gates(rows: Sequence[Row]) -> list[dict[str, Any]]:
     was measured in has no column.
     """
     table = []
-    forms = [row["form"] for row in rows if row["form"] != AS_IT_IS and "snr_db" in row]
+    rewritten = [row for row in rows if row["form"] != AS_IT_IS and "snr_db" in row]
     for vocoder in dict.fromkeys(row["vocoder"] for row in rows):
         mine = [row for row in rows if row["vocoder"] == vocoder]
         plain = {row["FP32 layers"]: row for row in mine if row["form"] == AS_IT_IS}
-        line: dict[str, Any] = {"vocoder": vocoder}
-        for kept, title in (("all", "FP32"), ("ends", "FP16"), ("first stage", "first stage FP32")):
-            line[f"{title} (dB)"] = plain.get(kept, {}).get("snr_db")
-            if kept != "all":
-                line[f"{title} (ms)"] = plain.get(kept, {}).get("median_ms")
-        passed = (kept for kept, row in plain.items() if kept != "all" and row.get("passed"))
-        line["passes with"] = next(passed, None)
-        for form in dict.fromkeys(forms):
+        single, ends, stage = (plain.get(kept, {}) for kept in ("all", *KEPT))
+        table.append({
+            "vocoder": vocoder,
+            "FP32 (dB)": single.get("snr_db"),
+            "FP16 (dB)": ends.get("snr_db"),
+            "FP16 (ms)": ends.get("median_ms"),
+            "first stage FP32 (dB)": stage.get("snr_db"),
+            "first stage FP32 (ms)": stage.get("median_ms"),
+            "passes with": next((kept for kept in KEPT if plain.get(kept, {}).get("passed")), None),
+        })  # fmt: skip
+        for form in dict.fromkeys(row["form"] for row in rewritten):
             found = next((row for row in mine if row["form"] == form), {})
-            line[f"{form} (dB)"] = found.get("snr_db")
-        table.append(line)
+            table[-1][f"{form} (dB)"] = found.get("snr_db")
     return table
 
 

@@ -189,7 +189,7 @@ def build_told(onnx: Path, options: BuildOptions, folder: Path) -> Built:
             made = build(onnx, options)
             plan = made.save(folder / f"{onnx.stem}.plan")
         except BuildError as error:
-            crash = messages.crash([entry.text for entry in said.entries])
+            crash = said.crash()
             raise BuildError(f"{crash}; then: {error}") if crash else error from None
         finally:
             lines = [" ".join(entry.text.split()) for entry in said.entries]

@@ -23,7 +23,13 @@ _LEVELS = {
     "info": logging.INFO,
     "verbose": logging.DEBUG,
 }
+# What CUDA calls the end of a kernel; the process can use the GPU no more after it.
+_CRASHES = (
+    "illegal memory access", "misaligned address", "illegal instruction",
+    "unspecified launch failure",
+)  # fmt: skip
 _LOG = logging.getLogger("labutils.trt")
+_WORDS = 160  # characters of a line that `crash` quotes
 _LISTENERS: weakref.WeakSet[Messages] = weakref.WeakSet()
 _LOCK = threading.RLock()  # TensorRT logs from threads of its own
 
@@ -78,6 +84,23 @@ class Messages:
     def warnings(self) -> list[str]:
         """The texts of warnings, in the order in which they came."""
         return [m.text for m in self.entries if m.severity == "warning"]
+
+    def crash(self) -> str:
+        """In one line, which kernel crashed while a builder timed it; empty where none did.
+
+        With level="verbose" it names the layer and the last kernel that was timed before ("Timing
+        Runner: conv1 (CaskConvolution[0x80000009])", "Tactic Name: sm80_... Time: 0.02").
+        """
+        texts = [entry.text for entry in self.entries]
+        ends = ((i, end) for i, text in enumerate(texts) for end in _CRASHES if end in text)
+        place, end = next(ends, (0, ""))
+        if not end:
+            return ""
+        told = [f"a kernel crashed while TensorRT timed it ({end})"]
+        for mark in ("Timing Runner:", "Tactic Name:"):
+            last = next((text for text in reversed(texts[:place]) if mark in text), None)
+            told += [" ".join(last.split()).strip("- ")[:_WORDS]] if last else []
+        return "; ".join(told)
 
     def text(self) -> str:
         """All that was kept, one message a line, each with its severity."""
