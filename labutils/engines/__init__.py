@@ -3,10 +3,11 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--build-time`, `--waits`, `--host-copies`, `--copies` and `--host-latency` make the smaller
-records. What needs TensorRT or a GPU shows its record elsewhere.
+`--build-time`, `--layer-kinds`, `--waits`, `--host-copies`, `--copies` and `--host-latency` make
+the smaller records. What needs TensorRT or a GPU shows its record elsewhere.
 """
 
+from labutils.engines.by_kind import layer_kinds
 from labutils.engines.candidates import best_engine
 from labutils.engines.command import main
 from labutils.engines.experiments import measured
@@ -35,6 +36,7 @@ __all__ = [
     "host_copies",
     "host_latency",
     "image",
+    "layer_kinds",
     "main",
     "measured",
     "picture",

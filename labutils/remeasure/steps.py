@@ -10,8 +10,8 @@ from pathlib import Path
 from labutils import baseline, environment, gpu_tests
 from labutils.concurrency import experiments as sharing
 from labutils.concurrency import services
+from labutils.engines import by_kind, gating, smaller, waiting, within_host
 from labutils.engines import experiments as engines
-from labutils.engines import gating, smaller, waiting, within_host
 from labutils.pruning import on_gpu as pruned
 from labutils.quantization import on_gpu as quantized
 from labutils.records import Experiment
@@ -101,6 +101,7 @@ def _all() -> Iterator[Step]:
         ("host-latency", 300, smaller.host_latency),
         ("build-levels", 500, smaller.build_levels),
         ("build-time", 240, smaller.build_time),
+        ("layer-kinds", 300, by_kind.layer_kinds),
     ):
         yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
     yield _notebook("05", 600)

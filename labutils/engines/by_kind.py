@@ -1,0 +1,109 @@
+"""Where the engines of the published sizes spend their time, by kind of layer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from labutils import baseline, records, vocoders
+from labutils.baseline import trials as torch_trials
+from labutils.engines import trials
+from labutils.engines.building import Builder
+from labutils.engines.candidates import PLAIN, Candidate
+from labutils.engines.experiments import COVERS, SOURCES
+from labutils.engines.graphs import Graphs
+from labutils.engines.settings import settings
+from labutils.records import Noted
+from labutils.trt import inspect, load_engine
+
+__all__ = ["GROUPS", "layer_kinds", "shares"]
+
+# What a layer's type says of its work; the first that fits counts.
+GROUPS: Mapping[str, Sequence[str]] = {
+    "convolutions": ("Convolution", "Deconvolution", "Gemm", "MatrixMultiply"),
+    "element by element": ("PointWise", "ElementWise", "Activation", "Unary", "Scale"),
+    "numbers moved": (
+        "Reformat", "Slice", "Shuffle", "Concat", "Pad", "Copy", "Gather", "Cast", "NoOp",
+    ),
+}  # fmt: skip
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+def _cases() -> Iterator[tuple[str, Candidate]]:
+    for name in baseline.FRAMES:
+        yield name, PLAIN
+        if vocoders.preset(name).family == "bigvgan":
+            yield name, replace(PLAIN, form="image, snakes in blocks")
+
+
+@records.experiment(
+    "05-layer-kinds", needs=("tensorrt", "cuda"),
+    covers=[*COVERS, "labutils.engines.by_kind", "labutils.trt.inspect", "labutils.trt.layer_json"],
+)  # fmt: skip
+def layer_kinds() -> Iterator[Noted]:
+    """The plain FP16 engine of each published size, batch 1: layers and milliseconds by their type.
+
+    A BigVGAN also with its snakes in blocks. Milliseconds are the profiler's, which waits after
+    each layer. Yields ``{"rows": [...]}`` after each engine.
+    """
+    rows: list[Row] = []
+    with settings(300.0) as given, Graphs(given.graphs) as graphs, Builder(given.engines) as make:
+        begin = time.monotonic()
+        for vocoder, candidate in _cases():
+            config, frames = vocoders.preset(vocoder), baseline.FRAMES[vocoder]
+            row: Row = {"vocoder": vocoder, "form": candidate.form}
+            with torch_trials.noting(row):
+                left = given.seconds - (time.monotonic() - begin)
+                if left < 10:
+                    raise RuntimeError("not measured: time")
+                built = trials.build_candidate(
+                    candidate, vocoder, frames, graphs=graphs, builder=make, seconds=left,
+                    timing_cache=given.timing_cache,
+                )  # fmt: skip
+                mel = vocoders.speech_like_mel(config.mel, frames).numpy()
+                with load_engine(built.path) as engine:
+                    row |= _by_kind(inspect.layers(engine), inspect.layer_times(engine, mel))
+            rows.append(row)
+            log.info("%s", row)
+            yield Noted({"rows": rows}, tactic_sources=SOURCES)
+
+
+def _by_kind(found: inspect.Layers, times: Mapping[str, float]) -> Row:
+    """{"layers", "ms", "kinds": {type: {"layers", "ms"}}, "generations"} of one engine."""
+    kinds: dict[str, dict[str, float]] = {}
+    for layer in found.rows:
+        kind = kinds.setdefault(layer["kind"], {"layers": 0, "ms": 0.0})
+        kind["layers"] += 1
+        kind["ms"] += times.get(layer["name"], 0.0)
+    whole = {"layers": len(found), "ms": sum(times.values())}
+    return whole | {"kinds": kinds, "generations": found.generations()}
+
+
+def shares(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """For a table: per cent of each engine's time by the groups of `GROUPS`, from those rows that
+    have figures; "other" is what no group names."""
+    shown = []
+    for row in rows:
+        if "kinds" not in row:
+            continue
+        sums = dict.fromkeys([*GROUPS, "other"], 0.0)
+        for kind, taken in row["kinds"].items():
+            sums[_group(kind)] += taken["ms"]
+        whole = sum(sums.values()) or 1.0
+        times = {f"{name} (%)": 100 * ms / whole for name, ms in sums.items()}
+        at_work = sum(taken["layers"] for kind, taken in row["kinds"].items() if kind != "NoOp")
+        named = ", ".join(f"{count} for {cc}" for cc, count in row["generations"].items())
+        shown.append(
+            {"vocoder": row["vocoder"], "form": row["form"], "kernels": at_work} | times
+            | {"written": named}
+        )  # fmt: skip
+    return shown
+
+
+def _group(kind: str) -> str:
+    return next((g for g, words in GROUPS.items() if any(w in kind for w in words)), "other")
