@@ -1,13 +1,16 @@
-"""Where engines spend their time: rows by kind of layer, and their shares."""
+"""Where engines spend their time, by kind of layer; and MelGAN's paddings in another form."""
 
 import contextlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import onnx
 import pytest
+import torch
+from tiny_vocoders import tiny
 
-from labutils import baseline
-from labutils.engines import by_kind
+from labutils import baseline, vocoders
+from labutils.engines import by_kind, reflections
 from labutils.engines.building import Built
 from labutils.trt import BuildError, inspect
 
@@ -75,3 +78,55 @@ def test_without_time_nothing_is_built(asked, monkeypatch):
     monkeypatch.setenv(baseline.SECONDS, "5")
     *_, last = by_kind.layer_kinds.__wrapped__()
     assert {row["error"] for row in last.data["rows"]} == {"not measured: time"} and not asked
+
+
+@pytest.mark.parametrize("form", ["as it is", "image"])
+def test_joined_pieces_are_a_reflection_to_the_bit(form):
+    model = reflections.rewrite(tiny("melgan"), form)
+    made = reflections.joined(model)
+    mel = vocoders.speech_like_mel(model.config.mel, 9, batch=2)
+    with torch.no_grad():
+        assert torch.equal(made(mel), model(mel))
+    left = [m for m in made.modules() if "Reflection" in type(m).__name__]
+    assert not left and sum(isinstance(m, reflections.Joined) for m in made.modules()) > 3
+
+
+def test_a_form_for_networks_that_reflect():
+    with pytest.raises(ValueError, match="reflects nothing"):
+        reflections.joined(tiny("hifigan-v1"))
+    with pytest.raises(ValueError, match="alike at both ends"):
+        reflections.joined(torch.nn.Sequential(torch.nn.ReflectionPad1d((1, 2))))
+
+
+def test_the_file_of_a_joined_form_has_no_padding_and_one_shape(tmp_path):
+    path = reflections.file(tiny("melgan"), "image, joined", 2, 9, tmp_path / "graphs")
+    graph = onnx.load(path).graph
+    kinds = {node.op_type for node in graph.node}
+    assert "Concat" in kinds and not kinds & {"Pad", "Shape"}
+    shape = [dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim]
+    assert shape == [2, tiny("melgan").config.n_mels, 9]
+
+
+def test_rows_of_each_form_and_batch(asked, monkeypatch, tmp_path):
+    def build(onnx, options, *, seconds):
+        if "joined" in onnx:
+            raise BuildError("no tactic")
+        return Built(Path(onnx), 1.0)
+
+    measured = {"median_ms": 1.5, "p95_ms": 1.6, "snr_db": 50.0, "engine_mb": 9.0}
+    maker = SimpleNamespace(build=build)
+    monkeypatch.setattr(reflections, "Builder", lambda folder: contextlib.nullcontext(maker))
+    monkeypatch.setattr(reflections, "load_engine", by_kind.load_engine)
+    monkeypatch.setattr(reflections, "inspect", by_kind.inspect)
+    monkeypatch.setattr(reflections, "file", lambda model, form, *given: form)
+    for name, answer in (("reference_audio", None), ("measure_engine", measured)):
+        monkeypatch.setattr(reflections.trials, name, lambda *given, answer=answer: answer)
+    *_, last = reflections.reflected.__wrapped__()
+    rows = {(row["form"], row["batch"]): row for row in last.data["rows"]}
+    assert set(rows) == {(form, batch) for form in reflections.FORMS for batch in (1, 8)}
+    row = rows["image", 8]
+    assert (row["median_ms"], row["snr_db"], row["layers"]) == (1.5, 50.0, 7)
+    assert {name for name, row in rows.items() if "error" in row} == {
+        ("image, joined", 1), ("image, joined", 8),
+    }  # fmt: skip
+    assert len(by_kind.shares(last.data["rows"])) == 4

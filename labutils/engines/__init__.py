@@ -3,8 +3,8 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--build-time`, `--layer-kinds`, `--waits`, `--host-copies`, `--copies` and `--host-latency` make
-the smaller records. What needs TensorRT or a GPU shows its record elsewhere.
+`--build-time`, `--layer-kinds`, `--reflections`, `--waits`, `--host-copies`, `--copies` and
+`--host-latency` make the smaller records. What needs TensorRT or a GPU shows its record elsewhere.
 """
 
 from labutils.engines.by_kind import layer_kinds
@@ -12,6 +12,7 @@ from labutils.engines.candidates import best_engine
 from labutils.engines.command import main
 from labutils.engines.experiments import measured
 from labutils.engines.gating import gates
+from labutils.engines.reflections import reflected
 from labutils.engines.results import (
     best,
     caption,
@@ -41,6 +42,7 @@ __all__ = [
     "measured",
     "picture",
     "recorded_rows",
+    "reflected",
     "rewrite",
     "summary",
     "waits",

@@ -19,7 +19,7 @@ from labutils.engines.settings import settings
 from labutils.records import Noted
 from labutils.trt import inspect, load_engine
 
-__all__ = ["GROUPS", "layer_kinds", "shares"]
+__all__ = ["GROUPS", "layer_kinds", "shares", "sums"]
 
 # What a layer's type says of its work; the first that fits counts.
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -29,6 +29,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "Reformat", "Slice", "Shuffle", "Concat", "Pad", "Copy", "Gather", "Cast", "NoOp",
     ),
 }  # fmt: skip
+
+_FACTS = ("vocoder", "form", "batch", "median_ms", "snr_db")  # of a row, where it has them
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -67,13 +69,13 @@ def layer_kinds() -> Iterator[Noted]:
                 )  # fmt: skip
                 mel = vocoders.speech_like_mel(config.mel, frames).numpy()
                 with load_engine(built.path) as engine:
-                    row |= _by_kind(inspect.layers(engine), inspect.layer_times(engine, mel))
+                    row |= sums(inspect.layers(engine), inspect.layer_times(engine, mel))
             rows.append(row)
             log.info("%s", row)
             yield Noted({"rows": rows}, tactic_sources=SOURCES)
 
 
-def _by_kind(found: inspect.Layers, times: Mapping[str, float]) -> Row:
+def sums(found: inspect.Layers, times: Mapping[str, float]) -> Row:
     """{"layers", "ms", "kinds": {type: {"layers", "ms"}}, "generations"} of one engine."""
     kinds: dict[str, dict[str, float]] = {}
     for layer in found.rows:
@@ -86,22 +88,21 @@ def _by_kind(found: inspect.Layers, times: Mapping[str, float]) -> Row:
 
 def shares(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     """For a table: per cent of each engine's time by the groups of `GROUPS`, from those rows that
-    have figures; "other" is what no group names."""
+    have figures; "other" is what no group names, "written" how many kernels for which generation.
+    """
     shown = []
     for row in rows:
         if "kinds" not in row:
             continue
-        sums = dict.fromkeys([*GROUPS, "other"], 0.0)
+        spent = dict.fromkeys([*GROUPS, "other"], 0.0)
         for kind, taken in row["kinds"].items():
-            sums[_group(kind)] += taken["ms"]
-        whole = sum(sums.values()) or 1.0
-        times = {f"{name} (%)": 100 * ms / whole for name, ms in sums.items()}
-        at_work = sum(taken["layers"] for kind, taken in row["kinds"].items() if kind != "NoOp")
+            spent[_group(kind)] += taken["ms"]
+        whole = sum(spent.values()) or 1.0
+        facts = {key: row[key] for key in _FACTS if key in row}
+        facts["kernels"] = sum(k["layers"] for name, k in row["kinds"].items() if name != "NoOp")
+        facts |= {f"{name} (%)": 100 * ms / whole for name, ms in spent.items()}
         named = ", ".join(f"{count} for {cc}" for cc, count in row["generations"].items())
-        shown.append(
-            {"vocoder": row["vocoder"], "form": row["form"], "kernels": at_work} | times
-            | {"written": named}
-        )  # fmt: skip
+        shown.append(facts | {"written": named})
     return shown
 
 

@@ -1,0 +1,123 @@
+"""MelGAN's reflection paddings as joins of three pieces, and what an engine takes with them."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from labutils import baseline, onnx_export, records, vocoders
+from labutils.baseline import trials as torch_trials
+from labutils.engines import by_kind, trials
+from labutils.engines.building import Builder
+from labutils.engines.candidates import PLAIN
+from labutils.engines.experiments import COVERS, SOURCES
+from labutils.engines.graphs import fix_shape
+from labutils.engines.rewrites import AS_IT_IS, rewrite
+from labutils.engines.settings import settings
+from labutils.records import Noted
+from labutils.trt import BuildOptions, Profile, inspect, load_engine
+
+__all__ = ["FORMS", "Joined", "file", "joined", "reflected"]
+
+M = TypeVar("M", bound=nn.Module)
+FORMS = (AS_IT_IS, "image", "image, joined")
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+class Joined(nn.Module):
+    """Reflects `edge` values at each end of the last axis, (..., L) to (..., L + 2 * edge).
+
+    As nn.ReflectionPad1d, to the bit, and of any rank: two short pieces are read backwards and
+    joined with the whole. L is more than `edge`.
+    """
+
+    def __init__(self, edge: int) -> None:
+        super().__init__()
+        self.edge = edge
+        self.register_buffer("backwards", torch.arange(edge - 1, -1, -1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = x[..., 1 : self.edge + 1], x[..., -self.edge - 1 : -1]
+        ends = (piece.index_select(-1, self.backwards) for piece in (left, right))
+        return torch.cat([next(ends), x, next(ends)], dim=-1)
+
+
+def joined(model: M) -> M:
+    """A copy of a generator, or of its image, in which every reflection is a `Joined`; exact.
+
+    Raises ValueError where there is none, or one that is not the same at both ends.
+    """
+    model = copy.deepcopy(model)
+    found = 0
+    for module in list(model.modules()):
+        for key, child in list(module.named_children()):
+            if not isinstance(child, nn.ReflectionPad1d | nn.ReflectionPad2d):
+                continue
+            left, right, *rest = child.padding
+            if left != right or any(rest):
+                raise ValueError(f"{child} does not reflect alike at both ends of the last axis")
+            setattr(module, key, Joined(left))
+            found += 1
+    if not found:
+        raise ValueError("the network reflects nothing: this form is for a MelGAN")
+    return model
+
+
+@records.experiment(
+    "05-reflections", needs=("tensorrt", "cuda"),
+    covers=[*COVERS, "labutils.engines.reflections", "labutils.engines.by_kind"],
+)  # fmt: skip
+def reflected(vocoder: str = "melgan") -> Iterator[Noted]:
+    """FP16 engines of a MelGAN in three forms, batch 1 and 8, beside each other in one run.
+
+    What a call takes as a CUDA graph, SNR against FP32 in PyTorch, and the layers by type. Random
+    weights. Yields ``{"rows": [...]}`` after each engine.
+    """
+    model, frames = vocoders.create(vocoder), baseline.FRAMES[vocoder]
+    rows: list[Row] = []
+    with settings(300.0) as given, Builder(given.engines) as make:
+        begin = time.monotonic()
+        for batch in baseline.BATCHES:
+            mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
+            reference = trials.reference_audio(model, mel)
+            for form in FORMS:
+                row: Row = {"vocoder": vocoder, "form": form, "batch": batch}
+                with torch_trials.noting(row):
+                    left = given.seconds - (time.monotonic() - begin)
+                    if left < 10:
+                        raise RuntimeError("not measured: time")
+                    onnx = file(model, form, batch, frames, given.graphs)
+                    options = BuildOptions(
+                        (Profile.fixed(frames, batch),), timing_cache=given.timing_cache
+                    )
+                    built = make.build(onnx, options, seconds=left)
+                    taken = trials.measure_engine(model, built, PLAIN, True, mel, reference)
+                    row |= {key: taken[key] for key in ("median_ms", "p95_ms", "snr_db")}
+                    with load_engine(built.path) as engine:
+                        times = inspect.layer_times(engine, mel)
+                        row |= by_kind.sums(inspect.layers(engine), times)
+                rows.append(row)
+                log.info("%s", row)
+                yield Noted({"rows": rows}, tactic_sources=SOURCES)
+
+
+def file(model: nn.Module, form: str, batch: int, frames: int, folder: Path) -> Path:
+    """The FP16 ONNX file of a form, for mels of one shape, made in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = form.replace(", ", "-").replace(" ", "-")
+    half = folder / f"{name}.onnx"
+    if not half.is_file():
+        start, _, last = form.rpartition(", ")
+        made = joined(rewrite(model, start)) if last == "joined" else rewrite(model, form)
+        onnx_export.export(made, folder / f"{name}-32.onnx", exporter="legacy")
+        onnx_export.to_fp16(folder / f"{name}-32.onnx", half)
+    return fix_shape(half, folder / f"{name}-{batch}.onnx", batch, frames)
