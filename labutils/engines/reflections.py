@@ -46,9 +46,9 @@ class Joined(nn.Module):
         self.register_buffer("backwards", torch.arange(edge - 1, -1, -1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        left, right = x[..., 1 : self.edge + 1], x[..., -self.edge - 1 : -1]
-        ends = (piece.index_select(-1, self.backwards) for piece in (left, right))
-        return torch.cat([next(ends), x, next(ends)], dim=-1)
+        ends = x[..., 1 : self.edge + 1], x[..., -self.edge - 1 : -1]
+        left, right = (end.index_select(-1, self.backwards) for end in ends)
+        return torch.cat([left, x, right], dim=-1)
 
 
 def joined(model: M) -> M:
