@@ -10,7 +10,7 @@ import torch
 from tiny_vocoders import tiny
 
 from labutils import baseline, vocoders
-from labutils.engines import by_kind, reflections
+from labutils.engines import by_kind, graphs, reflections
 from labutils.engines.building import Built
 from labutils.trt import BuildError, inspect
 
@@ -99,7 +99,8 @@ def test_a_form_for_networks_that_reflect():
 
 
 def test_the_file_of_a_joined_form_has_no_padding_and_one_shape(tmp_path):
-    path = reflections.file(tiny("melgan"), "image, joined", 2, 9, tmp_path / "graphs")
+    reflections.write_joined(tiny("melgan"), "melgan", tmp_path)
+    path = graphs.make(graphs.GraphSpec("melgan", reflections.JOINED, shape=(2, 9)), tmp_path)
     graph = onnx.load(path).graph
     kinds = {node.op_type for node in graph.node}
     assert "Concat" in kinds and not kinds & {"Pad", "Shape"}
@@ -108,17 +109,17 @@ def test_the_file_of_a_joined_form_has_no_padding_and_one_shape(tmp_path):
 
 
 def test_rows_of_each_form_and_batch(asked, monkeypatch, tmp_path):
-    def build(onnx, options, *, seconds):
-        if "joined" in onnx:
+    def build(candidate, vocoder, frames, **given):
+        if candidate.form == reflections.JOINED:
             raise BuildError("no tactic")
-        return Built(Path(onnx), 1.0)
+        return Built(Path("x"), 1.0)
 
     measured = {"median_ms": 1.5, "p95_ms": 1.6, "snr_db": 50.0, "engine_mb": 9.0}
-    maker = SimpleNamespace(build=build)
-    monkeypatch.setattr(reflections, "Builder", lambda folder: contextlib.nullcontext(maker))
-    monkeypatch.setattr(reflections, "load_engine", by_kind.load_engine)
-    monkeypatch.setattr(reflections, "inspect", by_kind.inspect)
-    monkeypatch.setattr(reflections, "file", lambda model, form, *given: form)
+    folder = contextlib.nullcontext(SimpleNamespace(folder=tmp_path))
+    for name in ("Graphs", "Builder"):
+        monkeypatch.setattr(reflections, name, lambda given: folder)
+    monkeypatch.setattr(reflections, "write_joined", lambda *given: None)
+    monkeypatch.setattr(reflections.trials, "build_candidate", build)
     for name, answer in (("reference_audio", None), ("measure_engine", measured)):
         monkeypatch.setattr(reflections.trials, name, lambda *given, answer=answer: answer)
     *_, last = reflections.reflected.__wrapped__()

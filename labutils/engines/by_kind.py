@@ -6,7 +6,10 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from labutils import baseline, records, vocoders
 from labutils.baseline import trials as torch_trials
@@ -15,11 +18,11 @@ from labutils.engines.building import Builder
 from labutils.engines.candidates import PLAIN, Candidate
 from labutils.engines.experiments import COVERS, SOURCES
 from labutils.engines.graphs import Graphs
-from labutils.engines.settings import settings
+from labutils.engines.settings import in_time, settings
 from labutils.records import Noted
 from labutils.trt import inspect, load_engine
 
-__all__ = ["GROUPS", "layer_kinds", "shares", "sums"]
+__all__ = ["GROUPS", "layer_kinds", "profiled", "shares", "sums"]
 
 # What a layer's type says of its work; the first that fits counts.
 GROUPS: Mapping[str, Sequence[str]] = {
@@ -60,30 +63,30 @@ def layer_kinds() -> Iterator[Noted]:
             config, frames = vocoders.preset(vocoder), baseline.FRAMES[vocoder]
             row: Row = {"vocoder": vocoder, "form": candidate.form}
             with torch_trials.noting(row):
-                left = given.seconds - (time.monotonic() - begin)
-                if left < 10:
-                    raise RuntimeError("not measured: time")
                 built = trials.build_candidate(
-                    candidate, vocoder, frames, graphs=graphs, builder=make, seconds=left,
-                    timing_cache=given.timing_cache,
+                    candidate, vocoder, frames, graphs=graphs, builder=make,
+                    seconds=in_time(begin, given, 10.0), timing_cache=given.timing_cache,
                 )  # fmt: skip
-                mel = vocoders.speech_like_mel(config.mel, frames).numpy()
-                with load_engine(built.path) as engine:
-                    row |= sums(inspect.layers(engine), inspect.layer_times(engine, mel))
+                row |= profiled(built.path, vocoders.speech_like_mel(config.mel, frames).numpy())
             rows.append(row)
             log.info("%s", row)
             yield Noted({"rows": rows}, tactic_sources=SOURCES)
 
 
-def sums(found: inspect.Layers, times: Mapping[str, float]) -> Row:
-    """{"layers", "ms", "kinds": {type: {"layers", "ms"}}, "generations"} of one engine."""
-    kinds: dict[str, dict[str, float]] = {}
-    for layer in found.rows:
-        kind = kinds.setdefault(layer["kind"], {"layers": 0, "ms": 0.0})
-        kind["layers"] += 1
-        kind["ms"] += times.get(layer["name"], 0.0)
+def profiled(plan: Path, mel: np.ndarray) -> Row:
+    """{"layers", "ms", "kinds", "generations"} of an engine's file for a mel; kinds as `sums`."""
+    with load_engine(plan) as engine:
+        found, times = inspect.layers(engine), inspect.layer_times(engine, mel)
     whole = {"layers": len(found), "ms": sum(times.values())}
-    return whole | {"kinds": kinds, "generations": found.generations()}
+    return whole | {"kinds": sums(found, times), "generations": found.generations()}
+
+
+def sums(found: inspect.Layers, times: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """{type: {"layers", "ms"}}, the most frequent type first; `times` are {layer: ms}."""
+    kinds = {kind: {"layers": count, "ms": 0.0} for kind, count in found.kinds().items()}
+    for layer in found.rows:
+        kinds[layer["kind"]]["ms"] += times.get(layer["name"], 0.0)
+    return kinds
 
 
 def shares(rows: Sequence[Mapping[str, Any]]) -> list[Row]:

@@ -6,6 +6,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,16 +19,16 @@ from labutils.engines import by_kind, trials
 from labutils.engines.building import Builder
 from labutils.engines.candidates import PLAIN
 from labutils.engines.experiments import COVERS, SOURCES
-from labutils.engines.graphs import fix_shape
+from labutils.engines.graphs import Graphs, GraphSpec
 from labutils.engines.rewrites import AS_IT_IS, rewrite
-from labutils.engines.settings import settings
+from labutils.engines.settings import in_time, settings
 from labutils.records import Noted
-from labutils.trt import BuildOptions, Profile, inspect, load_engine
 
-__all__ = ["FORMS", "Joined", "file", "joined", "reflected"]
+__all__ = ["FORMS", "JOINED", "Joined", "joined", "reflected", "write_joined"]
 
 M = TypeVar("M", bound=nn.Module)
-FORMS = (AS_IT_IS, "image", "image, joined")
+JOINED = "image, joined"
+FORMS = (AS_IT_IS, "image", JOINED)
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -84,40 +85,30 @@ def reflected(vocoder: str = "melgan") -> Iterator[Noted]:
     """
     model, frames = vocoders.create(vocoder), baseline.FRAMES[vocoder]
     rows: list[Row] = []
-    with settings(300.0) as given, Builder(given.engines) as make:
+    with settings(300.0) as given, Graphs(given.graphs) as graphs, Builder(given.engines) as make:
         begin = time.monotonic()
+        write_joined(model, vocoder, graphs.folder)
         for batch in baseline.BATCHES:
             mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
             reference = trials.reference_audio(model, mel)
             for form in FORMS:
                 row: Row = {"vocoder": vocoder, "form": form, "batch": batch}
                 with torch_trials.noting(row):
-                    left = given.seconds - (time.monotonic() - begin)
-                    if left < 10:
-                        raise RuntimeError("not measured: time")
-                    onnx = file(model, form, batch, frames, given.graphs)
-                    options = BuildOptions(
-                        (Profile.fixed(frames, batch),), timing_cache=given.timing_cache
-                    )
-                    built = make.build(onnx, options, seconds=left)
-                    taken = trials.measure_engine(model, built, PLAIN, True, mel, reference)
+                    candidate = replace(PLAIN, batch=batch, form=form)
+                    built = trials.build_candidate(
+                        candidate, vocoder, frames, graphs=graphs, builder=make,
+                        seconds=in_time(begin, given, 10.0), timing_cache=given.timing_cache,
+                    )  # fmt: skip
+                    taken = trials.measure_engine(model, built, candidate, True, mel, reference)
                     row |= {key: taken[key] for key in ("median_ms", "p95_ms", "snr_db")}
-                    with load_engine(built.path) as engine:
-                        times = inspect.layer_times(engine, mel)
-                        row |= by_kind.sums(inspect.layers(engine), times)
+                    row |= by_kind.profiled(built.path, mel)
                 rows.append(row)
                 log.info("%s", row)
                 yield Noted({"rows": rows}, tactic_sources=SOURCES)
 
 
-def file(model: nn.Module, form: str, batch: int, frames: int, folder: Path) -> Path:
-    """The FP16 ONNX file of a form, for mels of one shape, made in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    name = form.replace(", ", "-").replace(" ", "-")
-    half = folder / f"{name}.onnx"
-    if not half.is_file():
-        start, _, last = form.rpartition(", ")
-        made = joined(rewrite(model, start)) if last == "joined" else rewrite(model, form)
-        onnx_export.export(made, folder / f"{name}-32.onnx", exporter="legacy")
-        onnx_export.to_fp16(folder / f"{name}-32.onnx", half)
-    return fix_shape(half, folder / f"{name}-{batch}.onnx", batch, frames)
+def write_joined(model: nn.Module, vocoder: str, folder: Path) -> Path:
+    """The FP32 file of the joined form, where `graphs.make` looks before it makes one itself."""
+    path = folder / GraphSpec(vocoder, JOINED, half=False).file
+    onnx_export.export(joined(rewrite(model, "image")), path, exporter="legacy")
+    return path

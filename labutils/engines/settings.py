@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from labutils.baseline import SECONDS
 
-__all__ = ["CACHE", "SECONDS", "TIMING_CACHE", "Settings", "settings"]
+__all__ = ["CACHE", "SECONDS", "TIMING_CACHE", "Settings", "in_time", "settings"]
 
 CACHE, TIMING_CACHE = "LABUTILS_ENGINES", "LABUTILS_TIMING_CACHE"  # environment variables
 
@@ -37,3 +38,14 @@ def settings(seconds: float) -> Iterator[Settings]:
             Path(temporary) / "graphs",
             Path(os.environ.get(TIMING_CACHE) or folder / "timing.cache"),
         )
+
+
+def in_time(begin: float, given: Settings, needed: float = 20.0) -> float:
+    """The seconds that are left of a record's, which began at `begin` of time.monotonic().
+
+    Raises RuntimeError where that is less than what is needed: the words for a row without figure.
+    """
+    left = given.seconds - (time.monotonic() - begin)
+    if left < needed:
+        raise RuntimeError("not measured: time")
+    return left

@@ -22,6 +22,7 @@ from labutils.engines.experiments import SOURCES
 from labutils.engines.graphs import fix_shape
 from labutils.engines.rewrites import AS_IT_IS, rewrite
 from labutils.engines.settings import Settings, settings
+from labutils.engines.settings import in_time as _in_time  # the name in functions of records
 from labutils.pruning import channels, judging, messages, recovery, semi_structured, unstructured
 from labutils.pruning.experiments import WAYS
 from labutils.records import Noted
@@ -268,11 +269,3 @@ def recovered(vocoder: str = "hifigan-small", seconds: float = 40.0) -> Iterator
 
 def _mel(model: nn.Module, frames: int, batch: int = 1) -> np.ndarray:
     return vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
-
-
-def _in_time(begin: float, given: Settings, needed: float = 20.0) -> float:
-    """The seconds that are left; raises where that is less than what is needed."""
-    left = given.seconds - (time.monotonic() - begin)
-    if left < needed:
-        raise RuntimeError("not measured: time")
-    return left
