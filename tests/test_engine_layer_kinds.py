@@ -10,7 +10,7 @@ import torch
 from tiny_vocoders import tiny
 
 from labutils import baseline, vocoders
-from labutils.engines import by_kind, graphs, reflections
+from labutils.engines import beside, by_kind, graphs, reflections
 from labutils.engines.building import Built
 from labutils.trt import BuildError, inspect
 
@@ -119,9 +119,9 @@ def test_rows_of_each_form_and_batch(asked, monkeypatch, tmp_path):
     for name in ("Graphs", "Builder"):
         monkeypatch.setattr(reflections, name, lambda given: folder)
     monkeypatch.setattr(reflections, "write_joined", lambda *given: None)
-    monkeypatch.setattr(reflections.trials, "build_candidate", build)
+    monkeypatch.setattr(beside.trials, "build_candidate", build)
     for name, answer in (("reference_audio", None), ("measure_engine", measured)):
-        monkeypatch.setattr(reflections.trials, name, lambda *given, answer=answer: answer)
+        monkeypatch.setattr(beside.trials, name, lambda *given, answer=answer: answer)
     *_, last = reflections.reflected.__wrapped__()
     rows = {(row["form"], row["batch"]): row for row in last.data["rows"]}
     assert set(rows) == {(form, batch) for form in reflections.FORMS for batch in (1, 8)}

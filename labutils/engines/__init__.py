@@ -3,13 +3,15 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--build-time`, `--layer-kinds`, `--reflections`, `--waits`, `--host-copies`, `--copies` and
-`--host-latency` make the smaller records. What needs TensorRT or a GPU shows its record elsewhere.
+`--build-time`, `--layer-kinds`, `--ends`, `--reflections`, `--waits`, `--host-copies`, `--copies`
+and `--host-latency` make the smaller records. What needs TensorRT or a GPU shows its record
+elsewhere.
 """
 
 from labutils.engines.by_kind import layer_kinds
 from labutils.engines.candidates import best_engine
 from labutils.engines.command import main
+from labutils.engines.ends import fp32_ends
 from labutils.engines.experiments import measured
 from labutils.engines.gating import gates
 from labutils.engines.reflections import reflected
@@ -33,6 +35,7 @@ __all__ = [
     "build_time",
     "caption",
     "copies",
+    "fp32_ends",
     "gates",
     "host_copies",
     "host_latency",

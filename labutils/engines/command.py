@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from labutils import vocoders
 from labutils.engines import (
     by_kind,
+    ends,
     experiments,
     gating,
     reflections,
@@ -24,6 +25,7 @@ _SMALLER = {
     "build_levels": ("05-build-levels: seconds of a build by level", smaller.build_levels),
     "build_time": ("05-build-time: what a build spends its time on", smaller.build_time),
     "layer_kinds": ("05-layer-kinds: time by kind of layer", by_kind.layer_kinds),
+    "ends": ("05-ends: what layers in FP32 cost", ends.fp32_ends),
     "reflections": ("05-reflections: MelGAN's paddings", reflections.reflected),
     "waits": ("06-waits: how the host waits", waiting.waits),
     "host_copies": ("06-host-copies: within the host", within_host.host_copies),

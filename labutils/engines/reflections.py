@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from labutils import baseline, onnx_export, records, vocoders
-from labutils.baseline import trials as torch_trials
-from labutils.engines import by_kind, trials
+from labutils.engines import beside
 from labutils.engines.building import Builder
 from labutils.engines.candidates import PLAIN
 from labutils.engines.experiments import COVERS, SOURCES
 from labutils.engines.graphs import Graphs, GraphSpec
 from labutils.engines.rewrites import AS_IT_IS, rewrite
-from labutils.engines.settings import in_time, settings
+from labutils.engines.settings import settings
 from labutils.records import Noted
 
 __all__ = ["FORMS", "JOINED", "Joined", "joined", "reflected", "write_joined"]
@@ -29,9 +28,6 @@ __all__ = ["FORMS", "JOINED", "Joined", "joined", "reflected", "write_joined"]
 M = TypeVar("M", bound=nn.Module)
 JOINED = "image, joined"
 FORMS = (AS_IT_IS, "image", JOINED)
-
-log = logging.getLogger(__name__)
-Row = dict[str, Any]
 
 
 class Joined(nn.Module):
@@ -75,7 +71,10 @@ def joined(model: M) -> M:
 
 @records.experiment(
     "05-reflections", needs=("tensorrt", "cuda"),
-    covers=[*COVERS, "labutils.engines.reflections", "labutils.engines.by_kind"],
+    covers=[
+        *COVERS, "labutils.engines.reflections", "labutils.engines.beside",
+        "labutils.engines.by_kind",
+    ],
 )  # fmt: skip
 def reflected(vocoder: str = "melgan") -> Iterator[Noted]:
     """FP16 engines of a MelGAN in three forms, batch 1 and 8, beside each other in one run.
@@ -84,27 +83,18 @@ def reflected(vocoder: str = "melgan") -> Iterator[Noted]:
     weights. Yields ``{"rows": [...]}`` after each engine.
     """
     model, frames = vocoders.create(vocoder), baseline.FRAMES[vocoder]
-    rows: list[Row] = []
+    pairs = itertools.product(baseline.BATCHES, FORMS)
+    cases = [({"form": f}, replace(PLAIN, batch=batch, form=f)) for batch, f in pairs]
+    rows: list[dict[str, Any]] = []
     with settings(300.0) as given, Graphs(given.graphs) as graphs, Builder(given.engines) as make:
         begin = time.monotonic()
         write_joined(model, vocoder, graphs.folder)
-        for batch in baseline.BATCHES:
-            mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
-            reference = trials.reference_audio(model, mel)
-            for form in FORMS:
-                row: Row = {"vocoder": vocoder, "form": form, "batch": batch}
-                with torch_trials.noting(row):
-                    candidate = replace(PLAIN, batch=batch, form=form)
-                    built = trials.build_candidate(
-                        candidate, vocoder, frames, graphs=graphs, builder=make,
-                        seconds=in_time(begin, given, 10.0), timing_cache=given.timing_cache,
-                    )  # fmt: skip
-                    taken = trials.measure_engine(model, built, candidate, True, mel, reference)
-                    row |= {key: taken[key] for key in ("median_ms", "p95_ms", "snr_db")}
-                    row |= by_kind.profiled(built.path, mel)
-                rows.append(row)
-                log.info("%s", row)
-                yield Noted({"rows": rows}, tactic_sources=SOURCES)
+        for row in beside.rows(
+            model, vocoder, frames, cases, given=given, graphs=graphs, make=make, begin=begin,
+            layers=True,
+        ):  # fmt: skip
+            rows.append(row)
+            yield Noted({"rows": rows}, tactic_sources=SOURCES)
 
 
 def write_joined(model: nn.Module, vocoder: str, folder: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from labutils import baseline, environment, gpu_tests
 from labutils.concurrency import experiments as sharing
 from labutils.concurrency import services
-from labutils.engines import by_kind, gating, reflections, smaller, waiting, within_host
+from labutils.engines import by_kind, ends, gating, reflections, smaller, waiting, within_host
 from labutils.engines import experiments as engines
 from labutils.pruning import on_gpu as pruned
 from labutils.quantization import on_gpu as quantized
@@ -102,6 +102,7 @@ def _all() -> Iterator[Step]:
         ("build-levels", 500, smaller.build_levels),
         ("build-time", 240, smaller.build_time),
         ("layer-kinds", 300, by_kind.layer_kinds),
+        ("ends", 400, ends.fp32_ends),
         ("reflections", 300, reflections.reflected),
     ):
         yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)

@@ -1,0 +1,64 @@
+"""Engines of one network beside each other: built, timed and compared in one run."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from labutils import vocoders
+from labutils.baseline import trials as torch_trials
+from labutils.engines import by_kind, trials
+from labutils.engines.building import Builder
+from labutils.engines.candidates import Candidate
+from labutils.engines.graphs import Graphs
+from labutils.engines.settings import Settings, in_time
+
+__all__ = ["rows"]
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+def rows(
+    model: nn.Module,
+    vocoder: str,
+    frames: int,
+    cases: Iterable[tuple[Mapping[str, Any], Candidate]],
+    *,
+    given: Settings,
+    graphs: Graphs,
+    make: Builder,
+    begin: float,
+    layers: bool = False,
+) -> Iterator[Row]:
+    """A row for each case, which is (what the row says of it, the candidate).
+
+    What a call takes as a CUDA graph in ms, and SNR in dB against FP32 in PyTorch; with `layers`
+    also where the time goes, as `by_kind.profiled`. A failure, and a case that comes when the time
+    is over, has "error" in place of figures. `begin`: time.monotonic() when the record began.
+    """
+
+    @functools.cache
+    def sounds(batch: int) -> tuple[np.ndarray, np.ndarray]:
+        mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
+        return mel, trials.reference_audio(model, mel)
+
+    for facts, candidate in cases:
+        row: Row = {"vocoder": vocoder, **facts, "batch": candidate.batch}
+        with torch_trials.noting(row):
+            built = trials.build_candidate(
+                candidate, vocoder, frames, graphs=graphs, builder=make,
+                seconds=in_time(begin, given, 10.0), timing_cache=given.timing_cache,
+            )  # fmt: skip
+            mel, reference = sounds(candidate.batch)
+            taken = trials.measure_engine(model, built, candidate, True, mel, reference)
+            row |= {key: taken[key] for key in ("median_ms", "p95_ms", "snr_db")}
+            if layers:
+                row |= by_kind.profiled(built.path, mel)
+        log.info("%s", row)
+        yield row
