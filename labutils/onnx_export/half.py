@@ -59,10 +59,11 @@ def to_fp16(
 
     `exclude` names what stays FP32: types ("Sin"), node names ("conv_post/Conv") or patterns
     ("resblocks.0.*"). The first node of a type may be called as the type ("Add"): the word means
-    the type. By default `first_layers` and `last_layers`, which cost next to nothing; with ()
-    nothing stays. `keep_io` keeps mel and audio FP32: a log mel rounded to FP16 is the largest
-    single error in most vocoders (notebook 04). `keep_sums` rounds the taps of depthwise filters so
-    that they add up to what they did: BigVGAN gains 7 dB and more (`rounding`).
+    the type. By default `first_layers` and `last_layers`, which do next to none of the arithmetic
+    (notebook 05 asks what they cost an engine); with () nothing stays. `keep_io` keeps mel and
+    audio FP32: a log mel rounded to FP16 is the largest single error in most vocoders (notebook
+    04). `keep_sums` rounds the taps of depthwise filters so that they add up to what they did:
+    BigVGAN gains 7 dB and more (`rounding`).
 
     onnxruntime converts. What it leaves is mended: casts to FP16 and back between two FP32 nodes,
     which would round the audio itself; weights that an FP32 node shares with others; equal casts
