@@ -4,6 +4,7 @@ import json
 import os
 import runpy
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -226,6 +227,22 @@ def test_the_list_tells_what_is_missing(capsys, monkeypatch):
     assert "notebook 05" in text and "gates" not in text
     assert __main__.main(["--list", "gates"]) == 0
     assert "400 s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "available, stale, rows, told",
+    [
+        (False, False, [], "missing"),
+        (True, False, [{"median_ms": 1.0}, {"error": "BuildError: no tactic"}], "fresh"),
+        (True, False, [{"median_ms": 1.0}, {"error": "not measured: time"}], "in part"),
+        (True, False, [{"error": "TimeoutError: not built within 9 s"}], "in part"),
+        (True, True, [{"error": "not measured: time"}], "stale"),
+    ],
+)
+def test_a_record_is_whole_or_in_part(available, stale, rows, told):
+    shown = SimpleNamespace(available=available, stale=stale, data={"vocoder": "x", "rows": rows})
+    made = SimpleNamespace(recorded=lambda **given: shown)
+    assert listed.Step("x", "m", (), 1.0, made).state() == told
 
 
 def test_bad_arguments_are_refused_in_one_line(capsys):

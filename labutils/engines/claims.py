@@ -13,13 +13,11 @@ from typing import Any
 from labutils.engines.candidates import best_engine
 from labutils.engines.precision import KEPT
 from labutils.engines.rewrites import AS_IT_IS
+from labutils.engines.settings import out_of_time
 
 __all__ = ["distances", "gates", "halves", "no_time", "precisions", "promises", "tried"]
 
 Row = Mapping[str, Any]
-
-# Errors of rows, as `trials.engine_rows` and `Builder.build` begin them.
-_NO_TIME = ("not measured: time", "TimeoutError: not built")
 
 
 def _measured(rows: Sequence[Row], backend: str, batch: int) -> list[Row]:
@@ -139,7 +137,7 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
         for row in found:
             if row["backend"] != "tensorrt" or row["batch"] != batch or not row.get("tried"):
                 continue
-            if _out_of_time(row):
+            if out_of_time(row):
                 continue
             ms = row.get("median_ms")
             table.append({
@@ -163,15 +161,11 @@ def no_time(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list
         vocoder: [
             row["variant"].removeprefix("TensorRT ")
             for row in found
-            if row["backend"] == "tensorrt" and row["batch"] == batch and _out_of_time(row)
+            if row["backend"] == "tensorrt" and row["batch"] == batch and out_of_time(row)
         ]
         for vocoder, found in rows.items()
     }
     return {vocoder: names for vocoder, names in missing.items() if names}
-
-
-def _out_of_time(row: Row) -> bool:
-    return row.get("error", "").startswith(_NO_TIME)
 
 
 def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:

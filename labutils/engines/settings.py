@@ -6,14 +6,16 @@ import contextlib
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from labutils.baseline import SECONDS
 
-__all__ = ["CACHE", "SECONDS", "TIMING_CACHE", "Settings", "in_time", "settings"]
+__all__ = ["CACHE", "SECONDS", "TIMING_CACHE", "Settings", "in_time", "out_of_time", "settings"]
 
+_NO_TIME = ("not measured: time", "TimeoutError: not built")  # how such errors of rows begin
 CACHE, TIMING_CACHE = "LABUTILS_ENGINES", "LABUTILS_TIMING_CACHE"  # environment variables
 
 
@@ -49,3 +51,8 @@ def in_time(begin: float, given: Settings, needed: float = 20.0) -> float:
     if left < needed:
         raise RuntimeError("not measured: time")
     return left
+
+
+def out_of_time(row: Mapping[str, Any]) -> bool:
+    """Whether a row has no figure because the time of its record was over."""
+    return str(row.get("error", "")).startswith(_NO_TIME)

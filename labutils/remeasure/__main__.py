@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("names", nargs="*", metavar="STEP", help="these steps only (see --list)")
     parser.add_argument("--list", action="store_true", help="show the steps and their records")
-    parser.add_argument("--missing", action="store_true", help="leave out what has a fresh record")
+    parser.add_argument("--missing", action="store_true", help="leave out what is fresh and whole")
     parser.add_argument("--save", type=Path, help="folder for the records")
     parser.add_argument("--seconds", type=float, default=7200, help="in all (default 7200)")
     parser.add_argument("--gpus", help="numbers of GPUs, as 0,1 (default: all)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from labutils.concurrency import experiments as sharing
 from labutils.concurrency import services
 from labutils.engines import by_kind, ends, gating, reflections, smaller, waiting, within_host
 from labutils.engines import experiments as engines
+from labutils.engines.settings import out_of_time
 from labutils.pruning import on_gpu as pruned
 from labutils.quantization import on_gpu as quantized
 from labutils.records import Experiment
@@ -64,11 +65,21 @@ class Step:
         return f"needs {self.gpus} GPUs" if self.gpus > gpus else ""
 
     def state(self) -> str:
-        """Of its record: "fresh", "stale", "missing", or "notebook", which is not looked into."""
+        """Of its record: "fresh", "in part" (the time ended before its rows did), "stale",
+        "missing", or "notebook", which is not looked into."""
         if self.makes is None:
             return "notebook"
         shown = self.makes.recorded(**dict(self.given))
-        return "missing" if not shown.available else "stale" if shown.stale else "fresh"
+        if not shown.available:
+            return "missing"
+        return "stale" if shown.stale else "in part" if _lacks_time(shown.data) else "fresh"
+
+
+def _lacks_time(data: object) -> bool:
+    """Whether a row somewhere in a record's data says that no time was left for it."""
+    if isinstance(data, Mapping):
+        return out_of_time(data) or any(map(_lacks_time, data.values()))
+    return isinstance(data, list) and any(map(_lacks_time, data))
 
 
 def _vocoders(name: str, module: str, seconds: float, made: Experiment) -> list[Step]:
