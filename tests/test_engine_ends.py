@@ -13,7 +13,7 @@ from labutils.engines import beside, ends, graphs
 from labutils.engines.building import Built
 from labutils.trt import BuildError
 
-HALF, SINGLE = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+SINGLE = onnx.TensorProto.FLOAT
 
 
 def kept_in_fp32(path):

@@ -21,7 +21,7 @@ from labutils.engines.rewrites import AS_IT_IS
 from labutils.engines.settings import settings
 from labutils.records import Noted
 
-__all__ = ["KEPT", "candidate", "fp32_ends", "keep", "table", "write_kept"]
+__all__ = ["FORMS", "KEPT", "candidate", "fp32_ends", "keep", "table", "write_kept"]
 
 KEPT = ("first and last", "first", "nothing")  # layers in FP32; the first as to_fp16 leaves it
 # The fastest form of each family where all forms were compared, with branches side by side.
@@ -95,11 +95,10 @@ def _baseline(model: Any, vocoder: str, frames: int, seconds: float) -> Iterator
         name = baseline.of(vocoder, batch).get("variant", "FP16, graph")
         ways = [way for way in variants.GPU if way.name == name]
         mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
-        for taken in trials.torch_rows(
+        for row in trials.torch_rows(
             model, ways, [mel], device="cuda", runs=50, max_seconds=3.0, seconds=seconds
         ):
-            kept = ("backend", "variant", "batch", "median_ms", "p95_ms", "snr_db", "error")
-            yield {"vocoder": vocoder, **{key: taken[key] for key in kept if key in taken}}
+            yield {"vocoder": vocoder, **row}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
