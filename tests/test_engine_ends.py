@@ -84,7 +84,7 @@ def measured(monkeypatch, tmp_path):
     monkeypatch.setattr(
         ends.vocoders, "create", lambda name: SimpleNamespace(config=vocoders.preset(name))
     )
-    monkeypatch.setattr(ends.trials, "torch_rows", torch_rows)
+    monkeypatch.setattr(beside.trials, "torch_rows", torch_rows)
     monkeypatch.setattr(beside.trials, "build_candidate", build)
     monkeypatch.setattr(beside.trials, "reference_audio", lambda *given: None)
     monkeypatch.setattr(beside.trials, "measure_engine", measure)

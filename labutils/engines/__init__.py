@@ -3,9 +3,9 @@
 python -m labutils.engines --vocoder NAME --save data/records [--seconds 500] [--cache FOLDER]
 
 measures one vocoder on a GPU and writes the record after each row; `--gates`, `--build-levels`,
-`--build-time`, `--layer-kinds`, `--ends`, `--reflections`, `--waits`, `--host-copies`, `--copies`
-and `--host-latency` make the smaller records. What needs TensorRT or a GPU shows its record
-elsewhere.
+`--build-time`, `--layer-kinds`, `--ends`, `--reflections`, `--rows`, `--waits`, `--host-copies`,
+`--copies` and `--host-latency` make the smaller records. What needs TensorRT or a GPU shows its
+record elsewhere.
 """
 
 from labutils.engines.by_kind import layer_kinds
@@ -23,6 +23,7 @@ from labutils.engines.results import (
     summary,
 )
 from labutils.engines.rewrites import FORMS, image, rewrite
+from labutils.engines.rows import snake_rows
 from labutils.engines.smaller import build_levels, build_time, copies, host_latency
 from labutils.engines.waiting import waits, wake_up_ms
 from labutils.engines.within_host import host_copies
@@ -47,6 +48,7 @@ __all__ = [
     "recorded_rows",
     "reflected",
     "rewrite",
+    "snake_rows",
     "summary",
     "waits",
     "wake_up_ms",

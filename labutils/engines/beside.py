@@ -1,24 +1,25 @@
-"""Engines of one network beside each other: built, timed and compared in one run."""
+"""Engines of one network beside each other and its baseline: built, timed, compared in one run."""
 
 from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from labutils import vocoders
+from labutils import baseline, vocoders
 from labutils.baseline import trials as torch_trials
+from labutils.baseline import variants
 from labutils.engines import by_kind, trials
 from labutils.engines.building import Builder
 from labutils.engines.candidates import Candidate
 from labutils.engines.graphs import Graphs
 from labutils.engines.settings import Settings, in_time
 
-__all__ = ["rows"]
+__all__ = ["against_baseline", "baseline_rows", "rows"]
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -62,3 +63,35 @@ def rows(
                 row |= by_kind.profiled(built.path, mel)
         log.info("%s", row)
         yield row
+
+
+def baseline_rows(model: nn.Module, vocoder: str, frames: int, *, seconds: float) -> Iterator[Row]:
+    """The rows of the frozen baseline of each batch, measured again."""
+    for batch in baseline.BATCHES:
+        name = baseline.of(vocoder, batch).get("variant", "FP16, graph")
+        ways = [way for way in variants.GPU if way.name == name]
+        mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
+        for row in trials.torch_rows(
+            model, ways, [mel], device="cuda", runs=50, max_seconds=3.0, seconds=seconds
+        ):
+            yield {"vocoder": vocoder, **row}
+
+
+def against_baseline(rows: Sequence[Mapping[str, Any]], facts: Sequence[str]) -> list[Row]:
+    """For a table: the `facts` of each engine that has figures, its ms and SNR, and how many times
+    faster it is than the baseline of its vocoder and batch (None where that one has none)."""
+    timed = [row for row in rows if row.get("median_ms") is not None]
+    torch = {(r["vocoder"], r["batch"]): r["median_ms"] for r in timed if _is_torch(r)}
+    shown = []
+    for row in timed:
+        if not _is_torch(row):
+            key, ms = (row["vocoder"], row["batch"]), row["median_ms"]
+            made = {"vocoder": key[0], "batch": key[1], **{fact: row.get(fact) for fact in facts}}
+            times = torch[key] / ms if key in torch else None
+            made |= {"ms": ms, "times faster than the baseline": times, "SNR (dB)": row["snr_db"]}
+            shown.append(made)
+    return shown
+
+
+def _is_torch(row: Mapping[str, Any]) -> bool:
+    return row.get("backend") == "torch"

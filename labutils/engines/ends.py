@@ -11,8 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from labutils import baseline, onnx_export, records, vocoders
-from labutils.baseline import variants
-from labutils.engines import beside, trials
+from labutils.engines import beside
 from labutils.engines.building import Builder
 from labutils.engines.candidates import PLAIN, Candidate
 from labutils.engines.experiments import COVERS, SOURCES
@@ -76,7 +75,8 @@ def fp32_ends() -> Iterator[Noted]:
         begin = time.monotonic()
         for vocoder in ("gpt-sovits-v4", "hifigan-v1", "melgan", "bigvgan-v2-24khz"):
             model, frames = vocoders.create(vocoder), baseline.FRAMES[vocoder]
-            for row in _baseline(model, vocoder, frames, begin + given.seconds - time.monotonic()):
+            left = begin + given.seconds - time.monotonic()
+            for row in beside.baseline_rows(model, vocoder, frames, seconds=left):
                 rows.append(row)
                 yield Noted({"rows": rows}, tactic_sources=SOURCES)
             write_kept(vocoder, graphs.folder)
@@ -89,35 +89,12 @@ def fp32_ends() -> Iterator[Noted]:
                 yield Noted({"rows": rows}, tactic_sources=SOURCES)
 
 
-def _baseline(model: Any, vocoder: str, frames: int, seconds: float) -> Iterator[Row]:
-    """The rows of the frozen baseline of each batch, measured again."""
-    for batch in baseline.BATCHES:
-        name = baseline.of(vocoder, batch).get("variant", "FP16, graph")
-        ways = [way for way in variants.GPU if way.name == name]
-        mel = vocoders.speech_like_mel(model.config.mel, frames, batch=batch).numpy()
-        for row in trials.torch_rows(
-            model, ways, [mel], device="cuda", runs=50, max_seconds=3.0, seconds=seconds
-        ):
-            yield {"vocoder": vocoder, **row}
-
-
 def table(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     """For a table: each engine's ms, SNR, and how many times faster it is than the engine that
     keeps both ends and than the baseline of its batch, where the record has them."""
-    times: dict[tuple[str, int, str], float] = {}
-    for row in rows:
-        if row.get("median_ms") is not None:
-            what = row.get("in FP32", "baseline")
-            times[row["vocoder"], row["batch"], what] = row["median_ms"]
-    shown = []
-    for row in rows:
-        key = row["vocoder"], row["batch"]
-        if "in FP32" not in row or (*key, row["in FP32"]) not in times:
-            continue
-        ms = times[(*key, row["in FP32"])]
-        facts = {"vocoder": key[0], "batch": key[1], "in FP32": row["in FP32"], "ms": ms}
-        for name, other in (("both ends", KEPT[0]), ("the baseline", "baseline")):
-            beside_it = times.get((*key, other))
-            facts[f"times faster than {name}"] = beside_it and beside_it / ms
-        shown.append(facts | {"SNR (dB)": row["snr_db"]})
+    shown = beside.against_baseline(rows, ["in FP32"])
+    both = {(r["vocoder"], r["batch"]): r["ms"] for r in shown if r["in FP32"] == KEPT[0]}
+    for row in shown:
+        beside_it = both.get((row["vocoder"], row["batch"]))
+        row["times faster than both ends"] = beside_it and beside_it / row["ms"]
     return shown
