@@ -17,6 +17,7 @@ from labutils.engines.graphs import GraphSpec
 from labutils.trt import BuildError
 
 ROW = {"median_ms": 12.0, "p95_ms": 12.5, "snr_db": 48.0, "engine_mb": 9.0}
+BUILT, ROWED = Built(Path("x"), 1.0), SimpleNamespace(config=vocoders.preset("bigvgan-v2-24khz"))
 LAYERS = {"layers": 3, "ms": 9.0, "kinds": {}, "generations": {}}
 
 
@@ -88,10 +89,12 @@ def measured(monkeypatch, tmp_path):
         return BUILT
 
     def torch_rows(model, ways, mels, **limits):
-        yield {"backend": "torch", "batch": mels[0].shape[0], "median_ms": 24.0, "snr_db": 49.0}
+        ms = 16.0 if model is ROWED else 24.0
+        yield {"backend": "torch", "batch": mels[0].shape[0], "median_ms": ms, "snr_db": None}
 
     config = vocoders.preset("bigvgan-v2-24khz")
     monkeypatch.setattr(rows.vocoders, "create", lambda name: SimpleNamespace(config=config))
+    monkeypatch.setattr(rows, "in_rows", lambda model: ROWED)
     monkeypatch.setattr(rows, "write_rows", lambda *given: None)
     monkeypatch.setattr(beside.by_kind, "profiled", lambda *given: LAYERS)
     for name, fake in (
@@ -102,15 +105,14 @@ def measured(monkeypatch, tmp_path):
     return lambda: list(rows.snake_rows.__wrapped__())[-1].data["rows"]
 
 
-BUILT = Built(Path("x"), 1.0)
-
-
 def test_the_gate_comes_first_then_the_baseline_then_the_engines(measured):
     found = measured()
-    first, *torch_ones = found[:3]
+    first, *torch_ones = found[:5]
     assert (first["vocoder"], first["form"], first["snr_db"]) == ("bigvgan-small", rows.ROWS, 48.0)
-    assert [row["batch"] for row in torch_ones] == list(baseline.BATCHES)
-    engines = found[3:]
+    assert [(row["form"], row["batch"]) for row in torch_ones] == [
+        (form, batch) for form in ("as it is", rows.ROWS) for batch in baseline.BATCHES
+    ]  # fmt: skip
+    engines = found[5:]
     assert [(r["form"], r["batch"], r["more streams"]) for r in engines] == [
         (rows.ROWS, 1, "–"), (rows.BLOCKS, 1, "–"), (rows.ROWS, 8, "–"),
         (rows.ROWS, 1, 2), (rows.ROWS, 8, 2),
@@ -119,10 +121,12 @@ def test_the_gate_comes_first_then_the_baseline_then_the_engines(measured):
 
 
 def test_the_table_holds_engines_against_the_baseline_of_their_batch(measured):
-    shown = beside.against_baseline(measured(), ["form", "more streams"])
-    assert len(shown) == 5, "the gate and four engines: the failed one has no figure"
-    gate, large = shown[0], shown[1]
+    shown = beside.against_baseline(measured(), ["form", "by"])
+    assert len(shown) == 7, "the gate, rows in PyTorch, and four engines: one has no figure"
+    gate, torch_rows, _, large, *_ = shown
     assert gate["vocoder"] == "bigvgan-small" and gate["times faster than the baseline"] is None
+    assert (torch_rows["by"], torch_rows["form"]) == ("PyTorch", rows.ROWS)
+    assert torch_rows["times faster than the baseline"] == 1.5
     assert (large["times faster than the baseline"], large["SNR (dB)"]) == (2.0, 48.0)
 
 

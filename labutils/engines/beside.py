@@ -17,6 +17,7 @@ from labutils.engines import by_kind, trials
 from labutils.engines.building import Builder
 from labutils.engines.candidates import Candidate
 from labutils.engines.graphs import Graphs
+from labutils.engines.rewrites import AS_IT_IS
 from labutils.engines.settings import Settings, in_time
 
 __all__ = ["against_baseline", "baseline_rows", "rows"]
@@ -78,13 +79,13 @@ def baseline_rows(model: nn.Module, vocoder: str, frames: int, *, seconds: float
 
 
 def against_baseline(rows: Sequence[Mapping[str, Any]], facts: Sequence[str]) -> list[Row]:
-    """For a table: the `facts` of each engine that has figures, its ms and SNR, and how many times
+    """For a table: the `facts` of each row that has figures, its ms and SNR, and how many times
     faster it is than the baseline of its vocoder and batch (None where that one has none)."""
     timed = [row for row in rows if row.get("median_ms") is not None]
-    torch = {(r["vocoder"], r["batch"]): r["median_ms"] for r in timed if _is_torch(r)}
+    torch = {(r["vocoder"], r["batch"]): r["median_ms"] for r in timed if _is_baseline(r)}
     shown = []
     for row in timed:
-        if not _is_torch(row):
+        if not _is_baseline(row):
             key, ms = (row["vocoder"], row["batch"]), row["median_ms"]
             made = {"vocoder": key[0], "batch": key[1], **{fact: row.get(fact) for fact in facts}}
             times = torch[key] / ms if key in torch else None
@@ -93,5 +94,5 @@ def against_baseline(rows: Sequence[Mapping[str, Any]], facts: Sequence[str]) ->
     return shown
 
 
-def _is_torch(row: Mapping[str, Any]) -> bool:
-    return row.get("backend") == "torch"
+def _is_baseline(row: Mapping[str, Any]) -> bool:
+    return row.get("backend") == "torch" and row.get("form", AS_IT_IS) == AS_IT_IS

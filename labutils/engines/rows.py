@@ -24,7 +24,7 @@ from labutils.engines.building import Builder
 from labutils.engines.candidates import PLAIN, Candidate
 from labutils.engines.experiments import COVERS, SOURCES
 from labutils.engines.graphs import Graphs, GraphSpec
-from labutils.engines.rewrites import rewrite
+from labutils.engines.rewrites import AS_IT_IS, rewrite
 from labutils.engines.settings import Settings, in_time, settings
 from labutils.engines.snakes import PhaseSnake
 from labutils.records import Noted
@@ -91,7 +91,7 @@ def cases() -> list[tuple[dict[str, Any], Candidate]]:
     """(what a row says of it, the engine) for the published size, the most important ones first."""
     found = [(ROWS, 1, None), (BLOCKS, 1, None), (ROWS, 8, None), (ROWS, 1, 2), (ROWS, 8, 2)]
     return [
-        ({"form": form, "more streams": more or "–"},
+        ({"form": form, "by": "TensorRT", "more streams": more or "–"},
          replace(PLAIN, form=form, batch=batch, streams=more))
         for form, batch, more in found
     ]  # fmt: skip
@@ -106,7 +106,8 @@ def cases() -> list[tuple[dict[str, Any], Candidate]]:
 def snake_rows(
     vocoder: str = "bigvgan-v2-24khz", trained: str = "bigvgan-small"
 ) -> Iterator[Noted]:
-    """FP16 engines of a BigVGAN whose snakes are rows, beside blocks and the baseline in PyTorch.
+    """FP16 engines of a BigVGAN whose snakes are rows, beside blocks and the baseline in PyTorch,
+    which gets the rows as well.
 
     What a call takes as a CUDA graph, SNR against FP32 in PyTorch, the layers by type; random
     weights. The first row is of trained weights and speech: the gate. Yields ``{"rows": [...]}``
@@ -118,10 +119,11 @@ def snake_rows(
         model, frames = vocoders.create(vocoder), baseline.FRAMES[vocoder]
         rows.append(_trained(trained, given=given, graphs=graphs, make=make, begin=begin))
         yield Noted({"rows": rows}, tactic_sources=SOURCES)
-        left = begin + given.seconds - time.monotonic()
-        for row in beside.baseline_rows(model, vocoder, frames, seconds=left):
-            rows.append(row)
-            yield Noted({"rows": rows}, tactic_sources=SOURCES)
+        for form, network in ((AS_IT_IS, model), (ROWS, in_rows(model))):
+            left = begin + given.seconds - time.monotonic()
+            for row in beside.baseline_rows(network, vocoder, frames, seconds=left):
+                rows.append({"form": form, "by": "PyTorch", **row})
+                yield Noted({"rows": rows}, tactic_sources=SOURCES)
         write_rows(model, GraphSpec(vocoder, ROWS), graphs.folder)
         for row in beside.rows(
             model, vocoder, frames, cases(), given=given, graphs=graphs, make=make, begin=begin,
@@ -136,7 +138,7 @@ def _trained(name: str, *, given: Settings, graphs: Graphs, make: Builder, begin
     model, clip = vocoders.load(name), audio.clip(_CLIP)
     mel = evaluation.log_mel(clip.load(), clip.sample_rate, model.config)[..., :_FRAMES]
     candidate = replace(PLAIN, form=ROWS, level=1)
-    row: Row = {"vocoder": name, "form": ROWS, "batch": 1, "clip": _CLIP}
+    row: Row = {"vocoder": name, "form": ROWS, "by": "TensorRT", "batch": 1, "clip": _CLIP}
     with torch_trials.noting(row):
         spec = GraphSpec(name, ROWS, True, (1, mel.shape[2]), trained=True)
         write_rows(model, spec, graphs.folder)
