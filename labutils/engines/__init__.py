@@ -23,7 +23,7 @@ from labutils.engines.results import (
     summary,
 )
 from labutils.engines.rewrites import FORMS, image, rewrite
-from labutils.engines.rows import snake_rows
+from labutils.engines.row_snakes import snake_rows
 from labutils.engines.smaller import build_levels, build_time, copies, host_latency
 from labutils.engines.waiting import waits, wake_up_ms
 from labutils.engines.within_host import host_copies

@@ -10,7 +10,16 @@ from pathlib import Path
 from labutils import baseline, environment, gpu_tests
 from labutils.concurrency import experiments as sharing
 from labutils.concurrency import services
-from labutils.engines import by_kind, ends, gating, reflections, rows, smaller, waiting, within_host
+from labutils.engines import (
+    by_kind,
+    ends,
+    gating,
+    reflections,
+    row_snakes,
+    smaller,
+    waiting,
+    within_host,
+)
 from labutils.engines import experiments as engines
 from labutils.engines.settings import out_of_time
 from labutils.pruning import on_gpu as pruned
@@ -115,7 +124,7 @@ def _all() -> Iterator[Step]:
         ("layer-kinds", 300, by_kind.layer_kinds),
         ("ends", 400, ends.fp32_ends),
         ("reflections", 300, reflections.reflected),
-        ("rows", 400, rows.snake_rows),
+        ("rows", 400, row_snakes.snake_rows),
     ):
         yield Step(name, "labutils.engines", (f"--{name}",), seconds, made)
     yield _notebook("05", 600)

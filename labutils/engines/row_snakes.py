@@ -100,7 +100,8 @@ def cases() -> list[tuple[dict[str, Any], Candidate]]:
 @records.experiment(
     "05-rows", needs=("tensorrt", "cuda"),
     covers=[
-        *COVERS, "labutils.engines.rows", "labutils.engines.beside", "labutils.engines.by_kind",
+        *COVERS, "labutils.engines.row_snakes", "labutils.engines.beside",
+        "labutils.engines.by_kind",
     ],
 )  # fmt: skip
 def snake_rows(
