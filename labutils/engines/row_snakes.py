@@ -58,16 +58,21 @@ class RowSnake(nn.Module):
         down = snake.down.reshape(channels, 1, 2, taps)
         self.channels, self.reach = channels, snake.reach
         self.register_buffer("up", alpha * torch.stack([odd, even], dim=2))
+        self.register_buffer("even", alpha * even.unsqueeze(2))
+        self.register_buffer("odd", alpha * odd.unsqueeze(2))
         self.register_buffer("straight", down / alpha)
         self.register_buffer("bent", down * scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        n = self.reach
+        n, taps = self.reach, self.even.shape[-1]
         x = functional.pad(x, (n, n, 0, 0), mode="replicate")
         rows = functional.conv2d(x, self.up, padding=(1, 0), groups=self.channels)
-        # In order the first sample is even, the last one odd: both rows continue with these.
-        first = functional.pad(rows[:, :, :1, :1], (n - 1, 0, 0, 1), mode="replicate")
-        last = functional.pad(rows[:, :, 1:, -1:], (0, n - 1, 1, 0), mode="replicate")
+        # In order the first sample is even, the last one odd: both rows continue with these. They
+        # are made anew, since a piece cut out of the rows would want all rows in another layout.
+        first = functional.conv2d(x[..., :taps], self.even, groups=self.channels)
+        last = functional.conv2d(x[..., -taps:], self.odd, groups=self.channels)
+        first = functional.pad(first, (n - 1, 0, 0, 1), mode="replicate")
+        last = functional.pad(last, (0, n - 1, 1, 0), mode="replicate")
         rows = torch.cat([first, rows, last], dim=3)
         sine = torch.sin(rows)
         straight = functional.conv2d(rows, self.straight, groups=self.channels)
