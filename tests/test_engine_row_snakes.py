@@ -55,7 +55,7 @@ def test_what_has_no_rows_is_refused():
 def test_in_the_file_all_filters_are_depthwise_and_none_is_transposed(tmp_path):
     model = tiny("bigvgan-small")
     spec = GraphSpec("bigvgan-small", row_snakes.ROWS, True, (2, 9), trained=True)
-    row_snakes.write_rows(model, spec, tmp_path)
+    row_snakes.write_rows(row_snakes.in_rows(model), spec, tmp_path)
     graph = onnx.load(graphs.make(spec, tmp_path)).graph
     weights = {t.name: t for t in graph.initializer}
     groups = []
@@ -108,11 +108,8 @@ def measured(monkeypatch, tmp_path):
 def test_the_gate_comes_first_then_the_baseline_then_the_engines(measured):
     found = measured()
     first, *torch_ones = found[:5]
-    assert (first["vocoder"], first["form"], first["snr_db"]) == (
-        "bigvgan-small",
-        row_snakes.ROWS,
-        48.0,
-    )
+    told = first["vocoder"], first["form"], first["snr_db"]
+    assert told == ("bigvgan-small", row_snakes.ROWS, 48.0)
     assert [(row["form"], row["batch"]) for row in torch_ones] == [
         (form, batch) for form in ("as it is", row_snakes.ROWS) for batch in baseline.BATCHES
     ]  # fmt: skip

@@ -47,6 +47,16 @@ def test_what_the_run_had_no_time_for():
     assert claims.no_time(rows, batch=8) == {"v1": ["FP32"]}
 
 
+def test_rows_without_figures_are_told_with_their_reason():
+    late = {"batch": 1, "error": "not measured: time"}
+    rows = [{"name": "a", **late}, {"name": "b", "batch": 1, "ms": 3.0}, {"name": "a", **late},
+            {"name": "b", "batch": 8, "error": "BuildError: no"}]  # fmt: skip
+    assert claims.without_figures(rows, "name", "batch") == [
+        "a, 1: not measured: time (2 rows)", "b, 8: BuildError: no (1 row)",
+    ]  # fmt: skip
+    assert claims.without_figures(rows[1:2], "name") == []
+
+
 def test_without_failures_there_is_no_column_for_them():
     assert "why there is no figure" not in claims.tried({"v1": ROWS[:-3]})[0]
 

@@ -7,6 +7,7 @@ Rows are those of the record "05-engines": "backend" ("torch" or "tensorrt"), "v
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,16 @@ from labutils.engines.precision import KEPT
 from labutils.engines.rewrites import AS_IT_IS
 from labutils.engines.settings import out_of_time
 
-__all__ = ["distances", "gates", "halves", "no_time", "precisions", "promises", "tried"]
+__all__ = [
+    "distances",
+    "gates",
+    "halves",
+    "no_time",
+    "precisions",
+    "promises",
+    "tried",
+    "without_figures",
+]
 
 Row = Mapping[str, Any]
 
@@ -166,6 +176,18 @@ def no_time(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list
         for vocoder, found in rows.items()
     }
     return {vocoder: names for vocoder, names in missing.items() if names}
+
+
+def without_figures(rows: Sequence[Row], *facts: str) -> list[str]:
+    """Why rows have no figures, a line for those that are alike in these facts and in the reason:
+    "melgan: not measured: time (6 rows)"."""
+    told = [
+        f"{', '.join(str(row[fact]) for fact in facts)}: {row['error']}"
+        for row in rows
+        if "error" in row
+    ]
+    counts = Counter(told).items()
+    return [f"{line} ({count} {'rows' if count > 1 else 'row'})" for line, count in counts]
 
 
 def promises(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, Any]]:

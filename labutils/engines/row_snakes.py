@@ -6,7 +6,6 @@ convolutions; transposed ones of one channel it has none that are fast.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,7 +83,7 @@ def in_rows(model: nn.Module) -> nn.Module:
 
     Raises ValueError for another network, and as `RowSnake`.
     """
-    model = copy.deepcopy(rewrite(model, "image, snakes in phases"))
+    model = rewrite(model, "image, snakes in phases")
     for module in list(model.modules()):
         for key, child in list(module.named_children()):
             if isinstance(child, PhaseSnake):
@@ -125,12 +124,13 @@ def snake_rows(
         model, frames = vocoders.create(vocoder), baseline.FRAMES[vocoder]
         rows.append(_trained(trained, given=given, graphs=graphs, make=make, begin=begin))
         yield Noted({"rows": rows}, tactic_sources=SOURCES)
-        for form, network in ((AS_IT_IS, model), (ROWS, in_rows(model))):
+        rewritten = in_rows(model)
+        for form, network in ((AS_IT_IS, model), (ROWS, rewritten)):
             left = begin + given.seconds - time.monotonic()
             for row in beside.baseline_rows(network, vocoder, frames, seconds=left):
                 rows.append({"form": form, "by": "PyTorch", **row})
                 yield Noted({"rows": rows}, tactic_sources=SOURCES)
-        write_rows(model, GraphSpec(vocoder, ROWS), graphs.folder)
+        write_rows(rewritten, GraphSpec(vocoder, ROWS), graphs.folder)
         for row in beside.rows(
             model, vocoder, frames, cases(), given=given, graphs=graphs, make=make, begin=begin,
             layers=True,
@@ -147,7 +147,7 @@ def _trained(name: str, *, given: Settings, graphs: Graphs, make: Builder, begin
     row: Row = {"vocoder": name, "form": ROWS, "by": "TensorRT", "batch": 1, "clip": _CLIP}
     with torch_trials.noting(row):
         spec = GraphSpec(name, ROWS, True, (1, mel.shape[2]), trained=True)
-        write_rows(model, spec, graphs.folder)
+        write_rows(in_rows(model), spec, graphs.folder)
         options = candidate.options(mel.shape[2], timing_cache=given.timing_cache)
         left = in_time(begin, given, 10.0)
         built = make.build(graphs.get(spec, left), options, seconds=left)
@@ -157,8 +157,9 @@ def _trained(name: str, *, given: Settings, graphs: Graphs, make: Builder, begin
     return row
 
 
-def write_rows(model: nn.Module, spec: GraphSpec, folder: Path) -> Path:
-    """The FP32 file in rows for `spec`, where `graphs.make` looks before it makes one itself."""
+def write_rows(rewritten: nn.Module, spec: GraphSpec, folder: Path) -> Path:
+    """The FP32 file of what `in_rows` gave, for `spec`, where `graphs.make` looks before it makes
+    one itself."""
     path = folder / replace(spec, half=False, shape=None).file
-    onnx_export.export(in_rows(model), path, exporter="legacy")
+    onnx_export.export(rewritten, path, exporter="legacy")
     return path
