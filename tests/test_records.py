@@ -537,8 +537,11 @@ def test_a_function_that_yields_leaves_what_it_had_when_it_breaks_off(folder):
         long_run.measure(steps=2, broken=True, save=folder)
     (path,) = folder.glob("long-run--*.json")
     assert records.read_record(path)["data"] == [{"step": 0}, {"step": 1}]
+    left = long_run.recorded(steps=2, broken=True)
+    assert left.broken_off and "broken off" in left.caption
     done = long_run.measure(save=folder)
     assert done.data == [{"step": 0}, {"step": 1}, {"step": 2}]
-    assert long_run.recorded().data == done.data
+    whole = long_run.recorded()
+    assert whole.data == done.data and not whole.broken_off and "broken" not in whole.caption
     with pytest.raises(RecordError, match="yielded nothing"):
         long_run.measure(steps=0)

@@ -10,6 +10,7 @@ import pytest
 
 from labutils import environment
 from labutils.engines import runs
+from labutils.records import Measurement
 from labutils.remeasure import STEPS, Step, __main__, run, select
 from labutils.remeasure import steps as listed
 
@@ -230,17 +231,18 @@ def test_the_list_tells_what_is_missing(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "available, stale, rows, told",
+    "facts, rows, told",
     [
-        (False, False, [], "missing"),
-        (True, False, [{"median_ms": 1.0}, {"error": "BuildError: no tactic"}], "fresh"),
-        (True, False, [{"median_ms": 1.0}, {"error": "not measured: time"}], "in part"),
-        (True, False, [{"error": "TimeoutError: not built within 9 s"}], "in part"),
-        (True, True, [{"error": "not measured: time"}], "stale"),
+        ({"available": False}, [], "missing"),
+        ({}, [{"median_ms": 1.0}, {"error": "BuildError: no tactic"}], "fresh"),
+        ({}, [{"median_ms": 1.0}, {"error": "not measured: time"}], "in part"),
+        ({}, [{"error": "TimeoutError: not built within 9 s"}], "in part"),
+        ({"broken_off": True}, [{"median_ms": 1.0}], "in part"),
+        ({"stale": True}, [{"error": "not measured: time"}], "stale"),
     ],
 )
-def test_a_record_is_whole_or_in_part(available, stale, rows, told):
-    shown = SimpleNamespace(available=available, stale=stale, data={"vocoder": "x", "rows": rows})
+def test_a_record_is_whole_or_in_part(facts, rows, told):
+    shown = Measurement("x", "recorded", {"vocoder": "x", "rows": rows}, **facts)
     made = SimpleNamespace(recorded=lambda **given: shown)
     assert listed.Step("x", "m", (), 1.0, made).state() == told
 

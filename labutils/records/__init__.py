@@ -30,6 +30,7 @@ __all__ = ["Experiment", "Measurement", "Noted", "RecordError", "experiment", "r
 
 RECORDS = DATA / "records"
 _STALE = "recorded with an earlier version of this cell"
+_BROKEN_OFF = "the run was broken off before its end"
 _NEED_WORDS = {"cuda": "an NVIDIA GPU", "tensorrt": "TensorRT"}
 
 
@@ -122,7 +123,7 @@ class Experiment:
         """Run the function here. `save` (or LABUTILS_RECORD) names the folder that gets a record.
 
         A function that yields hands over all its figures so far each time, and each time the record
-        is written anew: a long run that is broken off leaves what it had.
+        is written anew: a long run that is broken off leaves what it had, and the record says so.
         Raises RecordError where a need is not met or the function returns more than plain data.
         """
         missing = self.missing()
@@ -131,17 +132,19 @@ class Experiment:
         arguments, stem = self._arguments(args, kwargs)
         folder = save or os.environ.get("LABUTILS_RECORD")
         start = time.perf_counter()
-        measured = None
+        made = None
         with weights.noting() as read:
             result = self._function(*args, **kwargs)
             steps = result if inspect.isgenerator(result) else iter((result,))
             for step in steps:
                 seconds = time.perf_counter() - start
                 source = self.source | {"weights": dict(read)}
-                measured = self._measured(step, seconds, source, arguments, stem, folder)
-        if measured is None:
+                made = (step, seconds, source, arguments, stem, folder)
+                if inspect.isgenerator(result):
+                    self._measured(*made, broken_off=True)
+        if made is None:
             raise RecordError(f"{self.name} yielded nothing: an experiment yields its figures")
-        return measured
+        return self._measured(*made, broken_off=False)
 
     def _measured(
         self,
@@ -151,6 +154,8 @@ class Experiment:
         arguments: dict[str, Any],
         stem: str,
         folder: Any,
+        *,
+        broken_off: bool,
     ) -> Measurement:
         """What the function gave, as a Measurement, and as a record where a folder is named."""
         notes: Mapping[str, Any] = {}
@@ -167,7 +172,7 @@ class Experiment:
             write_record(path, {
                 "format": FORMAT, "experiment": self.name, "arguments": arguments,
                 "machine": machine.slug(facts["machine"]), "data": data, "provenance": facts,
-                "source": source,
+                "source": source, **({"broken_off": True} if broken_off else {}),
             })  # fmt: skip
         return Measurement(
             self.name, caption, data, arguments=arguments, provenance=facts, path=path
@@ -235,6 +240,9 @@ class Experiment:
         changed = _changed(record["source"], self.source)
         caption = f"recorded on {provenance.describe(record['provenance'], needs=self.needs)}"
         remarks = [note] if note else []
+        broken_off = bool(record.get("broken_off"))
+        if broken_off:
+            caption = f"{caption}; {_BROKEN_OFF}"
         if changed:
             caption = f"{caption}; {_STALE}"
             remarks.append(f"changed since: {', '.join(changed)}")
@@ -244,6 +252,7 @@ class Experiment:
             record["data"],
             recorded=True,
             stale=bool(changed),
+            broken_off=broken_off,
             changed=tuple(changed),
             provenance=record["provenance"],
             note="; ".join(remarks),

@@ -22,7 +22,8 @@ class Measurement:
     """Figures and where they come from. `measurement["ms"]` reads them like the mapping they are.
 
     `recorded` tells a record from what was measured here; `stale` a record that an earlier version
-    of the code made, with the changed parts in `changed`; `available` is False where there are no
+    of the code made, with the changed parts in `changed`; `broken_off` a record whose run did not
+    come to its end, so that figures may be missing; `available` is False where there are no
     figures (`caption` says why, and reading a figure raises RecordError). `provenance` holds all
     that is known about the machine; `note` is a further remark for the reader.
     """
@@ -32,6 +33,7 @@ class Measurement:
     data: Any = None
     recorded: bool = False
     stale: bool = False
+    broken_off: bool = False
     available: bool = True
     damaged: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)

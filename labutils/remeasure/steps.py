@@ -74,14 +74,16 @@ class Step:
         return f"needs {self.gpus} GPUs" if self.gpus > gpus else ""
 
     def state(self) -> str:
-        """Of its record: "fresh", "in part" (the time ended before its rows did), "stale",
-        "missing", or "notebook", which is not looked into."""
+        """Of its record: "fresh", "in part" (the run or its time ended before its rows did),
+        "stale", "missing", or "notebook", which is not looked into."""
         if self.makes is None:
             return "notebook"
         shown = self.makes.recorded(**dict(self.given))
         if not shown.available:
             return "missing"
-        return "stale" if shown.stale else "in part" if _lacks_time(shown.data) else "fresh"
+        if shown.stale:
+            return "stale"
+        return "in part" if shown.broken_off or _lacks_time(shown.data) else "fresh"
 
 
 def _lacks_time(data: object) -> bool:
