@@ -24,7 +24,7 @@ __all__ = ["FORMS", "KEPT", "candidate", "fp32_ends", "keep", "table", "write_ke
 
 KEPT = ("first and last", "first", "nothing")  # layers in FP32; the first as to_fp16 leaves it
 # The fastest form of each family where all forms were compared, with branches side by side. A
-# BigVGAN is left out: one build of it takes as long as all of these.
+# BigVGAN is left out: its builds take several times as long as these.
 FORMS: Mapping[str, str] = MappingProxyType({"hifigan": "image", "melgan": AS_IT_IS})
 _STREAMS = 2
 
