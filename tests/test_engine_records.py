@@ -217,3 +217,17 @@ def test_the_fastest_engine_is_drawn_whatever_it_is(one_record, monkeypatch):
     rows[3] |= {"variant": "TensorRT TF32, graph", "tried": False}
     monkeypatch.setattr(results, "_rows", lambda vocoder: rows if vocoder == "melgan" else [])
     assert "800 (2.00 x baseline)" in texts(engines.picture(["melgan"]))
+
+
+def test_clips_stand_in_the_order_of_the_first_choice():
+    found = {"a": {"ends": 47.0, "more": 56.0}, "b": {"ends": 41.0, "more": 44.0}}
+    drawn = pictures.clips_picture(found, bound=45)
+    (ax,) = drawn.axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
+    marks = [line.get_xdata().tolist() for line in ax.lines[:2]]
+    assert marks == [[41.0, 47.0], [44.0, 56.0]]
+    assert drawn.alt == "SNR of 2 clips; below 45 dB with ends: 1; more: 1"
+    with pytest.raises(ValueError, match="no clips"):
+        pictures.clips_picture({}, bound=45)
+    with pytest.raises(ValueError, match="b lacks one of ends, more"):
+        pictures.clips_picture(found | {"b": {"ends": 1.0}}, bound=45)

@@ -61,6 +61,21 @@ def test_without_failures_there_is_no_column_for_them():
     assert "why there is no figure" not in claims.tried({"v1": ROWS[:-3]})[0]
 
 
+def test_a_column_without_a_build_is_left_out():
+    kept = [engine("TensorRT FP16, image, graph", 2.5, tried=True, build_seconds=9.0, kept=True)]
+    assert "build (s)" not in claims.tried({"v1": ROWS[:5] + kept})[0]
+
+
+def test_what_was_measured_for_no_vocoder():
+    late = {"backend": "tensorrt", "batch": 1, "tried": True, "error": "not measured: time"}
+    rows = {
+        "v1": [*ROWS, late | {"variant": "TensorRT FP16, image, padded to 32"}],
+        "v2": [late | {"variant": "TensorRT FP16, level 5"}],
+    }
+    assert claims.unmeasured(rows) == ["level 4", "padded to 32"]
+    assert claims.unmeasured({"v1": ROWS[:5]}) == []
+
+
 def test_promises_are_held_against_fp32_and_against_the_baseline():
     (line,) = claims.promises({"v1": ROWS})
     figures = list(line.values())

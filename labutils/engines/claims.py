@@ -24,6 +24,7 @@ __all__ = [
     "precisions",
     "promises",
     "tried",
+    "unmeasured",
     "without_figures",
 ]
 
@@ -137,8 +138,8 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
 
     `rows` {vocoder: rows}. "times faster" compares with the plain FP16 engine, launched in the same
     way, as a CUDA graph; below 1 it is slower. "build (s)" is None for an engine that was there
-    before the run: what the GPU did beside that build is not known. What the run had no time for is
-    left out (`no_time`).
+    before the run: what the GPU did beside that build is not known. A column without a figure is
+    left out, and so is what the run had no time for (`no_time`).
     """
     table = []
     for vocoder, found in rows.items():
@@ -159,9 +160,10 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
                 "build (s)": None if row.get("kept") else row.get("build_seconds"),
                 "why there is no figure": row.get("error", ""),
             })  # fmt: skip
-    if not any(line["why there is no figure"] for line in table):
-        for line in table:
-            del line["why there is no figure"]
+    for column in ("build (s)", "why there is no figure"):
+        if not any(line[column] for line in table):
+            for line in table:
+                del line[column]
     return table
 
 
@@ -176,6 +178,19 @@ def no_time(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list
         for vocoder, found in rows.items()
     }
     return {vocoder: names for vocoder, names in missing.items() if names}
+
+
+def unmeasured(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[str]:
+    """What is in the name of an engine that a run had no time for, and in that of no engine that
+    was measured, for any vocoder: ["level 4", "padded to 32", …]. `rows` {vocoder: rows}."""
+    late = [name for names in no_time(rows, batch).values() for name in names]
+    done = [
+        row["variant"].removeprefix("TensorRT ")
+        for found in rows.values()
+        for row in _measured(found, "tensorrt", batch)
+    ]
+    known = {part for name in done for part in name.split(", ")}
+    return sorted({part for name in late for part in name.split(", ")} - known)
 
 
 def without_figures(rows: Sequence[Row], *facts: str) -> list[str]:

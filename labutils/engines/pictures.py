@@ -1,4 +1,4 @@
-"""The picture of engines beside PyTorch: one panel a vocoder, bars of times real time."""
+"""Pictures of engines: times real time beside PyTorch, and the SNR of clip after clip."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from labutils.show.figures import COLOURS, Picture, house_style
 
-__all__ = ["engines_picture"]
+__all__ = ["clips_picture", "engines_picture"]
 
 Row = Mapping[str, Any]
 _WIDTH = 9.0  # inches: 900 pixels of the page
@@ -49,6 +49,37 @@ def engines_picture(
         figure,
         "Bars of speed of PyTorch and engines. Fastest engine: " + ("; ".join(named) or "none"),
     )
+
+
+def clips_picture(found: Mapping[str, Mapping[str, float]], bound: float) -> Picture:
+    """A line for each clip of {clip: {choice: SNR in dB}}, a mark for each choice; `bound` in dB is
+    what each has to reach. The clip of the lowest SNR of the first choice stands at the top.
+
+    Raises ValueError without clips, and where a clip lacks a choice of the first one.
+    """
+    from matplotlib.figure import Figure
+
+    if not found:
+        raise ValueError("no clips, so there is nothing to draw")
+    choices = list(next(iter(found.values())))
+    if lacking := [clip for clip, snrs in found.items() if set(choices) - set(snrs)]:
+        raise ValueError(f"{lacking[0]} lacks one of {', '.join(choices)}")
+    names = sorted(found, key=lambda clip: found[clip][choices[0]])
+    with house_style():
+        figure = Figure(figsize=(_WIDTH, 1.0 + 0.24 * len(names)), layout="constrained")
+        ax = figure.subplots()
+        for number, choice in enumerate(choices):
+            snrs = [found[clip][choice] for clip in names]
+            ax.plot(snrs, range(len(names)), "os^D"[number % 4], color=COLOURS[number],
+                    label=choice)  # fmt: skip
+        ax.axvline(bound, color="0.4", linestyle="--", linewidth=1.2, label=f"wanted: {bound:g} dB")
+        ax.set_yticks(range(len(names)), names, fontsize=8.5)
+        ax.invert_yaxis()
+        ax.set_xlabel("SNR (dB)")
+        figure.legend(loc="outside upper center", ncols=len(choices) + 1, fontsize=9)
+    below = {choice: sum(found[clip][choice] < bound for clip in names) for choice in choices}
+    told = "; ".join(f"{choice}: {count}" for choice, count in below.items())
+    return Picture(figure, f"SNR of {len(names)} clips; below {bound:g} dB with {told}")
 
 
 def _bars(ax: Any, rows: Sequence[Row], best: str | None, minimum_snr: float | None) -> None:
