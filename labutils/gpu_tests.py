@@ -10,21 +10,24 @@ They run in this process, one after the other, and figures of memory are of one 
 from __future__ import annotations
 
 import argparse
+import ast
+import hashlib
 import logging
 import os
 import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from labutils import ROOT, records
-from labutils.environment import require
-from labutils.records.hashing import fingerprint_text
+from labutils.environment import MissingPackage, require
+from labutils.records.hashing import SourceError, fingerprint_text
 
-__all__ = ["Report", "gpu_tests", "main"]
+__all__ = ["Report", "changed_since", "gpu_tests", "main"]
 
 FOLDER = ROOT / "tests" / "gpu"
 _LONGEST = 300  # characters of a reason
@@ -34,6 +37,17 @@ _WORKERS = "LABUTILS_GPU_TEST_WORKERS"  # environment variable, for it is no par
 _ENGINES = "LABUTILS_GPU_TEST_ENGINES"  # folder of the engines that all processes of a run share
 _ENDED, _NOTHING = (0, 1), 5  # pytest's status: all passed, some failed; no test was selected
 _MPS = "CUDA_MPS_PIPE_DIRECTORY"
+# What the tests run, by what they import; labutils.environment only says which of them are skipped.
+_COVERS = [
+    f"labutils.{name}" for name in (
+        "audio", "baseline", "benchmark", "concurrency", "cuda", "engines.precision", "evaluation",
+        "locks", "metrics", "onnx_export", "quantization", "runners", "shapes", "training", "trt",
+        "vocoders",
+    )
+]  # fmt: skip
+# What they use: a record names the versions of what its own process has imported, and with several
+# workers that is not the process that tests.
+_USED = ("tensorrt", "pycuda", "onnx", "onnxruntime", "triton")
 
 log = logging.getLogger(__name__)
 
@@ -80,37 +94,45 @@ def _reason(report: Any) -> str:
     return line[:_LONGEST]
 
 
-@records.experiment(
-    "06-gpu-tests",
-    needs="cuda",
-    covers=[
-        "labutils.trt", "labutils.cuda", "labutils.runners", "labutils.onnx_export",
-        "labutils.vocoders",
-    ],
-)  # fmt: skip
+@records.experiment("06-gpu-tests", needs="cuda", covers=_COVERS)
 def gpu_tests(selection: list[str] | None = None) -> records.Noted:
     """All tests of tests/gpu, or those that arguments of pytest select.
 
     Gives {"tests", "passed", "failed", "error", "skipped", "unfinished", "exit_status", "workers",
-    "files": {name: hash}, "outcomes": {test: {"outcome", "seconds", "why"}}}. Raises MissingPackage
-    without pytest.
+    "files": {name: hash}, "outcomes": {test: {"outcome", "seconds", "why"}}}; `changed_since` reads
+    the hashes. Raises MissingPackage without pytest.
     """
     report, workers = Report(), int(os.environ.get(_WORKERS) or 1)
+    files = _hashes()  # before the run: a file may be edited while it lasts
     with tempfile.TemporaryDirectory() as folder:
         os.environ[_ENGINES] = folder
         try:
             status = _run_all(report, workers, _where(selection or []))
         finally:
             del os.environ[_ENGINES]
+    for name in _USED:
+        with suppress(MissingPackage):
+            require(name)
     data = {
         "tests": len(report.tests),
         **report.counts(),
         "exit_status": status,
         "workers": workers,
-        "files": dict(_hashes()),
+        "files": files,
         "outcomes": report.tests,
     }
     return records.Noted(data)
+
+
+def changed_since(record: Mapping[str, Any]) -> list[str]:
+    """Names of the files of GPU tests that are other than those that a record was made with.
+
+    `record` is what `gpu_tests.recorded()` gives, or its data. A name is as in tests/gpu, with
+    "../" before a module of tests/ that the tests use; a file that is new or gone is named, too.
+    Comments and docstrings do not count. Raises RecordError for a record without figures.
+    """
+    before, now = record["files"], _hashes()
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
 
 
 def _run_all(report: Report, workers: int, where: Sequence[str]) -> int:
@@ -142,10 +164,33 @@ def _where(selection: Sequence[str]) -> list[str]:
     return [*selection] if named else [str(FOLDER), *selection]
 
 
-def _hashes() -> Iterator[tuple[str, str]]:
-    """Each file of GPU tests and the hash of what it does."""
-    for path in sorted(FOLDER.glob("*.py")):
-        yield path.name, fingerprint_text(path.read_text(encoding="utf-8"), path.name)
+def _hashes() -> dict[str, str]:
+    """Each file of GPU tests, each module of tests/ that they use, and the hash of what it does."""
+    found: dict[str, str] = {}
+    beside = FOLDER.parent
+    waiting = [*sorted(FOLDER.glob("*.py")), beside / "conftest.py"]
+    while waiting:
+        path = waiting.pop(0)
+        name = path.name if path.parent == FOLDER else f"../{path.name}"
+        if name in found or not path.is_file():
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        try:
+            found[name] = fingerprint_text(text, name)
+        except SourceError:  # the run tells of it, and its record is kept
+            found[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
+            continue
+        waiting += [beside / f"{module}.py" for module in _imported(text)]
+    return found
+
+
+def _imported(text: str) -> Iterator[str]:
+    """Names of the modules that a file imports at its beginning."""
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -244,7 +244,7 @@ def fake(version="8.6.1", *, parser_error=None, build_error=None, layers=("conv_
                     plan = json.loads(data[4:])
                     wrong = "version" if plan["version"] != version else None
                     wrong = "device" if plan["device"] != "here" else wrong
-                except ValueError:
+                except (ValueError, KeyError):
                     wrong = "short"
             if wrong:
                 say(self.logger, "ERROR", texts[wrong])

@@ -1,7 +1,7 @@
-"""Building engines, with a stand-in for TensorRT: versions, types by layer, failures, progress."""
+"""Building engines, with a stand-in for TensorRT: versions, types by layer, failures."""
 
+import os
 import sys
-import time
 
 import pytest
 from onnx import TensorProto, helper
@@ -18,7 +18,6 @@ from labutils.trt import (
     load_engine,
     versions,
 )
-from labutils.trt.progress import Progress
 from labutils.trt.source import read_onnx
 
 
@@ -67,6 +66,25 @@ def test_flags_follow_the_graph_and_the_options(tensorrt):
     build(graph(), options)
     assert stand_in.seen["aux streams"] == 0
     assert stand_in.seen["flags"] == {"FP16"} and stand_in.seen["tactics"] == 0b11000
+
+
+@pytest.mark.parametrize("version", ["8.6.1", "10.16.1", "11.4.0"])
+def test_an_engine_keeps_what_its_layers_are_only_where_that_is_asked(tensorrt, version):
+    stand_in = tensorrt(version)
+    build(graph(), BuildOptions(OPTIONS.profiles, detailed=False))
+    assert stand_in.seen["verbosity"] is None
+    build(graph(), BuildOptions(OPTIONS.profiles, detailed=True))
+    assert stand_in.seen["verbosity"] == stand_in.ProfilingVerbosity.DETAILED
+
+
+def test_a_saved_plan_is_on_the_disk_before_it_has_its_name(tensorrt, tmp_path, monkeypatch):
+    tensorrt()
+    order, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (order.append("disk"), fsync(number)))
+    monkeypatch.setattr(os, "replace", lambda *names: (order.append("name"), replace(*names)))
+    built = build(graph(), OPTIONS)
+    assert built.save(tmp_path / "a.plan").read_bytes() == built.plan
+    assert order == ["disk", "name"]
 
 
 def test_layers_get_their_precision_on_8_and_later_versions_say_what_to_do(tensorrt):
@@ -172,58 +190,3 @@ def test_a_machine_where_cuda_does_not_start_is_told(tensorrt):
                         (EngineError, lambda: load_engine(b"plan"))):  # fmt: skip
         with pytest.raises(error, match="does not start here: CUDA initialization failure"):
             call()
-
-
-def test_progress_is_told_and_what_the_callback_raises_ends_the_build(tensorrt):
-    tensorrt("11.4.0")
-    told = []
-    build(graph(), OPTIONS, progress=lambda text, seconds: told.append((text, seconds)))
-    assert [text.split(",")[0] for text, _ in told] == [
-        "TensorRT starts", "reading the graph", "building", "built",
-    ]  # fmt: skip
-    assert all(b >= a >= 0 for (_, a), (_, b) in zip(told, told[1:], strict=False))
-
-    config, steps = type("Config", (), {})(), []
-    monitor = versions.attach_progress(config, steps.append)
-    monitor.phase_start("Timing", "", 2)
-    assert config.progress_monitor is monitor and monitor.step_complete("Timing", 1)
-    assert steps == ["Timing", "Timing: 2 of 2"]
-
-    def stop(text):
-        raise KeyboardInterrupt
-
-    monitor = versions.attach_progress(config, stop)
-    assert monitor.step_complete("Timing", 0) is False
-    assert isinstance(monitor.error, KeyboardInterrupt)
-    tensorrt("8.6.1")
-    assert versions.attach_progress(config, stop) is False
-
-
-def test_a_heartbeat_tells_while_tensorrt_is_silent_and_hands_on_what_the_callback_raises():
-    told = []
-    with Progress("x", lambda text, seconds: told.append(text), interval=0.01) as progress:
-        with progress.heartbeat():
-            time.sleep(0.2)
-        seen = len(told)
-        with progress.heartbeat(False):
-            time.sleep(0.05)
-    assert seen >= 3 and len(told) == seen and set(told) == {"building"}
-
-    def stop(text, seconds):
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError), Progress("x", stop, interval=0.01) as progress:
-        with progress.heartbeat():
-            time.sleep(0.1)
-
-
-def test_steps_are_passed_over_where_the_last_was_told_a_moment_ago():
-    told = []
-    progress = Progress("x", lambda text, seconds: told.append(text), interval=1000)
-    progress.stage("begin")
-    for i in range(100):
-        progress.step(str(i))
-    assert told == ["begin"]
-    progress.interval = 0
-    progress.step("due")
-    assert told == ["begin", "due"]

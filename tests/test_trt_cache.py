@@ -36,7 +36,7 @@ class Builder:
         self.calls = []
 
     def __call__(self, source, options):
-        assert onnx.load_from_string(source).graph.node
+        assert onnx.load_from_string(source.data).graph.node
         self.calls.append(options)
         plan = f"plan {len(self.calls)}".encode() * 1000
         return SimpleNamespace(plan=plan, seconds=12.5)

@@ -1,6 +1,8 @@
 """Loading engines and their contexts, with a stand-in for TensorRT."""
 
+import enum
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -60,6 +62,41 @@ def test_contexts_are_set_to_their_profile_and_what_fails_is_quoted(tensorrt, mo
     with pytest.raises(EngineError, match="can not make a context: Out of memory"):
         full.new_context()
     assert stand_in.seen
+
+
+@pytest.mark.parametrize("fails", ["profile", "wait"])
+def test_a_context_that_can_not_be_used_goes_though_its_error_is_kept(tensorrt, monkeypatch, fails):
+    tensorrt()
+    engine, contexts = load_engine(build(graph(), BuildOptions((Profile.fixed(8),) * 2))), []
+    create = engine.engine.create_execution_context
+
+    def noted():
+        context = create()
+        contexts.append(weakref.ref(context))
+        return context
+
+    def broken(*unused):
+        raise RuntimeError("an illegal memory access")
+
+    engine.engine.create_execution_context = noted
+    monkeypatch.setattr("torch.cuda.synchronize", broken if fails == "wait" else lambda: None)
+    if fails == "profile":
+        monkeypatch.setattr(type(create()), "set_optimization_profile_async", broken)
+    with pytest.raises(RuntimeError, match="an illegal memory access") as caught:
+        engine.new_context(1)
+    assert caught.value is not None and [context() for context in contexts] == [None]
+
+
+def test_the_type_of_a_tensor_is_numpys_or_an_error(tensorrt):
+    tensorrt()
+    engine = load_engine(build(graph(), OPTIONS))
+    kind = enum.IntEnum("DataType", {"BF16": 7}).BF16
+    engine.engine.get_tensor_dtype = lambda name: kind
+    with pytest.raises(EngineError, match="^mel is BF16, which numpy does not have$"):
+        engine.dtype("mel")
+    engine.close()
+    with pytest.raises(EngineError, match="the engine is closed"):
+        engine.dtype("mel")
 
 
 def test_an_engine_of_one_shape_has_that_shape_as_its_profile(tensorrt):

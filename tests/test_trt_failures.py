@@ -6,8 +6,9 @@ import sys
 
 import onnx
 import pytest
+from small_graphs import OPTIONS, graph
 
-from labutils.trt import failures
+from labutils.trt import build, failures
 
 
 @pytest.fixture
@@ -65,6 +66,25 @@ def test_one_that_dies_does_not_stop_the_others(answer):
 def test_unknown_failures_are_refused():
     with pytest.raises(ValueError, match='no failure "earthquake": choose one of profile-too-sm'):
         failures.provoke("earthquake", "a.plan")
+
+
+def test_a_changed_version_is_refused_as_one_and_called_changed(tensorrt):
+    tensorrt("8.6.1")
+    told = failures._other_version(build(graph(), OPTIONS).plan)
+    assert told["returned"] == "deserialize_cuda_engine returned None"
+    assert "Version tag does not match" in told["said"][-1]
+    assert "EngineError: " in told["ours"] and "another version of TensorRT" in told["ours"]
+    failure = failures.FAILURES["other-version"]
+    assert "was changed (one bit)" in failure.title and "names another" in failure.means
+
+
+def test_a_plan_without_a_version_is_no_success(tensorrt, monkeypatch):
+    tensorrt("8.6.1")
+    monkeypatch.setattr(failures, "_load", lambda plan, said: (None, "an engine"))
+    told = failures._other_version(build(graph(), OPTIONS).plan)
+    assert (
+        told["said"] == [] and "no byte of the header was taken for a version" in told["returned"]
+    )
 
 
 def test_the_known_graph_is_a_dynamic_model_and_the_unknown_one_fails_by_its_operator_only():

@@ -50,6 +50,16 @@ def test_a_name_that_can_not_be_given_leaves_the_old_file(tmp_path, monkeypatch)
     assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a.onnx"]
 
 
+def test_what_is_durable_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    order, fsync, replace = [], os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (order.append("disk"), fsync(number)))
+    monkeypatch.setattr(os, "replace", lambda *names: (order.append("name"), replace(*names)))
+    write(tmp_path / "a", b"x", durable=True)
+    assert order == ["disk", "name"]
+    write(tmp_path / "a", b"x")
+    assert order == ["disk", "name", "name"]
+
+
 def test_everybody_may_read_it(tmp_path):
     before = os.umask(0o022)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +11,7 @@ import numpy as np
 
 from labutils import tables
 from labutils.environment import require
-from labutils.trt import versions
+from labutils.trt import refusals, versions
 from labutils.trt.messages import Messages
 from labutils.trt.profiles import Profile
 from labutils.trt.sealed import SealError, is_sealed, unseal
@@ -21,17 +20,6 @@ __all__ = ["Engine", "EngineError", "load_engine"]
 
 _NUMPY = {"FLOAT": np.float32, "HALF": np.float16, "INT8": np.int8, "INT32": np.int32,
           "INT64": np.int64, "BOOL": np.bool_, "UINT8": np.uint8}  # fmt: skip
-
-# What TensorRT says when a plan can not be loaded, and what it means.
-_REASONS = (
-    (r"version tag|serializationVersion|engine version|plan.*version|version.*does not match",
-     "it was built by another version of TensorRT"),
-    (r"incompatible device|compute \d|different model|compute capability",
-     "it was built for another GPU"),
-    (r"platform", "it was built on another operating system or kind of processor"),
-    (r"magic", "it is no TensorRT engine, or its beginning is damaged"),
-    (r"size|truncat|checksum|crc|assertion|deserializ|corrupt", "it is cut short or damaged"),
-)  # fmt: skip
 
 
 class EngineError(RuntimeError):
@@ -84,7 +72,10 @@ class Engine:
         return self._engine is None
 
     def dtype(self, name: str) -> np.dtype:
-        """The numpy type of a tensor: float32 or float16 in a vocoder."""
+        """The numpy type of a tensor: float32 or float16 in a vocoder.
+
+        Raises EngineError after `close`, and for a type that numpy does not have (bfloat16, FP8).
+        """
         kind = self.engine.get_tensor_dtype(name).name
         if kind not in _NUMPY:
             raise EngineError(f"{name} is {kind}, which numpy does not have")
@@ -102,11 +93,15 @@ class Engine:
             raise IndexError(f"profile {profile}: the engine has {len(self.profiles)}")
         context = self._listening("make a context", self.engine.create_execution_context)
         if len(self.profiles) > 1 or context.active_optimization_profile != profile:
-            self._listening(
-                f"use profile {profile}",
-                lambda: context.set_optimization_profile_async(profile, int(stream)),
-            )
-            require("torch").cuda.synchronize()
+            try:
+                self._listening(
+                    f"use profile {profile}",
+                    lambda: context.set_optimization_profile_async(profile, int(stream)),
+                )
+                require("torch").cuda.synchronize()
+            except BaseException:
+                context = None  # the error holds this frame, and with it the context's memory
+                raise
         return context
 
     def _listening(self, what: str, call: Any) -> Any:
@@ -182,7 +177,7 @@ def load_engine(plan: bytes | str | PathLike[str] | HoldsPlan) -> Engine:
             raise EngineError(f"TensorRT does not start here: {said}") from None
         engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
-        raise EngineError(_why_not(name, messages.errors()))
+        raise EngineError(refusals.why_not(name, messages.errors()))
     return Engine(engine, runtime=runtime, messages=messages, plan_bytes=len(data))
 
 
@@ -227,18 +222,6 @@ def _profile(shapes: Any, fixed: tuple[int, ...]) -> Profile:
         return Profile.fixed(fixed[2], fixed[0])
     low, best, high = (tuple(shape) for shape in shapes)
     return Profile((low[2], best[2], high[2]), (low[0], best[0], high[0]))
-
-
-def _why_not(name: str, errors: list[str]) -> str:
-    """One line on a plan that TensorRT refuses."""
-    said = " ".join(errors)
-    reason = next((r for words, r in _REASONS if re.search(words, said, re.I)), "")
-    here = versions.tell_version()
-    quoted = f" (TensorRT: {_line(errors[-1])})" if errors else ""
-    return (
-        f"{name} can not be loaded by {here} on this GPU"
-        f"{': ' + reason if reason else ''}; build the engine here, from the ONNX file{quoted}"
-    )
 
 
 def _line(text: str) -> str:

@@ -88,7 +88,8 @@ def _other_version(plan: bytes) -> dict[str, Any]:
     """The plan with another version in its header: one bit of each early byte is tried in turn."""
     from labutils.trt.engine import load_engine
 
-    for place in range(4, 256):  # it stands behind the header on 8.6, in it on newer ones
+    # The version stands behind the header on 8.6, in it on newer ones.
+    for place in range(4, min(256, len(plan))):
         changed = bytearray(plan)
         changed[place] ^= 1
         said = _listening()
@@ -174,8 +175,8 @@ FAILURES: dict[str, Failure] = {
         _cut_short,
     ),
     "other-version": Failure(
-        "a plan of another TensorRT version",
-        "plans fit one version (and one kind of GPU)",
+        "a plan whose version was changed (one bit)",
+        "plans fit one version (and one kind of GPU); this one names another than it was built by",
         "ship the ONNX file and build on the machine that runs it",
         _other_version,
     ),

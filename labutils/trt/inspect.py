@@ -97,18 +97,31 @@ class Layers:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def spread(self, times: Mapping[str, float]) -> list[float | None]:
+        """The time of each layer in ms by `times` {name: ms}, None for one that they do not name.
+
+        TensorRT may give several layers one name, and then tells only what they took together:
+        they share it in equal parts.
+        """
+        names = [row["name"] for row in self.rows]
+        count = Counter(names)
+        return [times[name] / count[name] if name in times else None for name in names]
+
     def table(self, times: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
-        """Rows for a table; with `times` {name: ms} each layer's time and its share in %."""
+        """Rows for a table; with `times` {name: ms} each layer's time and its share of all in %.
+
+        Layers of one name share the time that was taken for them together.
+        """
         whole = sum((times or {}).values()) or 1.0
+        spread = self.spread(times or {})
         shown = []
-        for number, row in enumerate(self.rows, 1):
+        for number, (row, time) in enumerate(zip(self.rows, spread, strict=True), 1):
             out = {"layer": number, "kind": row["kind"], "ONNX nodes": ", ".join(row["nodes"])}
             if not row["nodes"]:
                 out["ONNX nodes"] = f"({_short(row['name'])})"
             out |= {"precision": row["precision"], "shapes": row["shapes"]}
             out["kernel"] = _short(row["tactic"], 40)
             if times is not None:
-                time = times.get(row["name"])
                 share = None if time is None else 100 * time / whole
                 out = {"layer": number, "ms": time, "%": share} | out
             shown.append(out)
@@ -149,19 +162,11 @@ def layers(
         data = engine_or_json
     elif hasattr(engine_or_json, "new_context"):
         data = layer_json.load(information(engine_or_json, profile=profile, shape=shape))
-    elif isinstance(engine_or_json, str) and engine_or_json.lstrip().startswith("{"):
+    elif isinstance(engine_or_json, str) and engine_or_json.lstrip().startswith(("{", "[")):
         data = layer_json.load(engine_or_json)
     elif isinstance(engine_or_json, str | os.PathLike):
         path = Path(engine_or_json)
-        if not path.is_file():
-            raise InspectError(f"{path}: no such file")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            raise InspectError(
-                f"{path} is no text: of an engine's file make an engine first, load_engine(path)"
-            ) from None
-        data = layer_json.load(text, str(path))
+        data = layer_json.load(layer_json.read(path), str(path))
     else:
         raise InspectError(f"expected an engine or JSON, got {type(engine_or_json).__name__}")
     rows, detailed = layer_json.rows(data)

@@ -23,9 +23,10 @@ def picture(
 ) -> Picture:
     """The layers of `inspect.layers` as one strip, from the mel on the left to the sound.
 
-    `times` {name: ms} of `inspect.layer_times` make the width, otherwise all are alike. `by` says
-    what the colours mean, "precision" or "kind"; what is rarer than the first six is grey. Raises
-    ValueError for another word, for no layers, and for times of which none belongs to a layer.
+    `times` {name: ms} of `inspect.layer_times` make the width, otherwise all are alike; layers of
+    one name share their time. `by` says what the colours mean, "precision" or "kind"; what is rarer
+    than the first six is grey. Raises ValueError for another word, for no layers, and for times of
+    which none belongs to a layer.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
@@ -35,7 +36,7 @@ def picture(
     rows = list(layers.rows)
     if not rows:
         raise ValueError("there are no layers to draw")
-    widths = _widths(rows, times)
+    widths = _widths(layers, times)
     whole = sum(widths)
     shares = _shares(rows, widths, by)
     colours = dict(zip(list(shares)[: len(COLOURS) - 1], COLOURS, strict=False))
@@ -68,10 +69,10 @@ def picture(
     return Picture(figure, f"{title or 'Layers of an engine'}, {len(rows)} layers: {words}")
 
 
-def _widths(rows: Sequence[Mapping[str, Any]], times: Mapping[str, float] | None) -> list[float]:
+def _widths(layers: Any, times: Mapping[str, float] | None) -> list[float]:
     if times is None:
-        return [1.0] * len(rows)
-    widths = [float(times.get(row["name"], 0.0)) for row in rows]
+        return [1.0] * len(layers.rows)
+    widths = [float(ms or 0.0) for ms in layers.spread(times)]
     if not sum(widths) > 0:
         raise ValueError("no time belongs to a layer: are they of another engine?")
     return widths

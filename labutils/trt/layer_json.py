@@ -10,9 +10,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = ["InspectError", "inputs_and_outputs", "load", "onnx_nodes", "precision", "rows"]
+__all__ = ["InspectError", "inputs_and_outputs", "load", "onnx_nodes", "precision", "read", "rows"]
+
+_NAMED = 250  # characters that a path may have in an error; file systems end names at 255
 
 # Written in a tensor's format or type, the first that is found counts; longer names first.
 _PRECISIONS = (
@@ -37,6 +40,26 @@ _OWN = re.compile(r"Reformatting CopyNode|reformat|__my|\{?ForeignNode")
 
 class InspectError(ValueError):
     """A text or file that is no inspector's JSON, or a node that no layer holds."""
+
+
+def read(path: Path) -> str:
+    """The text of a file. Raises InspectError, one line, where there is none that can be read."""
+    shown = " ".join(str(path).split())  # it may be a text that was taken for a path
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InspectError(f"{shown}: no such file") from None
+    except IsADirectoryError:
+        raise InspectError(f"{shown} is a folder: give the file in it") from None
+    except UnicodeDecodeError:
+        raise InspectError(
+            f"{shown} is no text: of an engine's file make an engine first, load_engine(path)"
+        ) from None
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
+        reason = getattr(error, "strerror", None) or str(error)
+        if len(shown) > _NAMED:
+            shown = f"{shown[:80]}..."
+        raise InspectError(f"{shown} is no JSON, and no file that can be read: {reason}") from None
 
 
 def load(text: str, where: str = "the text") -> dict[str, Any]:

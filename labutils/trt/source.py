@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -43,7 +44,8 @@ class OnnxSource:
 def read_onnx(onnx: str | PathLike[str] | bytes | Any) -> OnnxSource:
     """Read a graph from a file, from bytes or from an onnx.ModelProto.
 
-    Weights that a file keeps beside it are taken in. Raises BuildError for what is no ONNX and for
+    Tensors that a file keeps beside it are taken in: weights, and constants of nodes. Raises
+    BuildError for what is no ONNX, for bytes or a model whose tensors are in another file, and for
     a graph that is no vocoder: one input (batch, n_mels, frames) with a fixed number of bands.
     """
     if isinstance(onnx, OnnxSource):
@@ -77,9 +79,11 @@ def read_onnx(onnx: str | PathLike[str] | bytes | Any) -> OnnxSource:
 def _load(source: Any) -> tuple[str, bytes, Any]:
     """What to call the graph, its bytes, and the same as an onnx.ModelProto."""
     onnx = require("onnx")
-    if hasattr(source, "SerializeToString"):
-        return "the graph", source.SerializeToString(), source
     name, path, data = "the graph", None, source
+    if hasattr(source, "SerializeToString") and hasattr(source, "graph"):
+        if _outside(source):  # read with load_external_data=False
+            raise BuildError(f"{name} keeps its weights in another file: give the path instead")
+        return name, source.SerializeToString(), source
     if isinstance(source, str | PathLike):
         path = Path(source)
         name = path.name
@@ -99,7 +103,7 @@ def _load(source: Any) -> tuple[str, bytes, Any]:
         model = onnx.ModelProto()
     if not model.graph.node or not model.graph.output:
         raise BuildError(f"{name} is no ONNX graph, or it is cut short: export it again")
-    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+    if _outside(model):
         if path is None:
             raise BuildError(f"{name} keeps its weights in another file: give the path instead")
         try:
@@ -110,19 +114,45 @@ def _load(source: Any) -> tuple[str, bytes, Any]:
     return name, data, model
 
 
+def _outside(model: Any) -> bool:
+    """Whether a tensor of the model is in another file: its bytes are no content of this one."""
+    external = require("onnx").external_data_helper.uses_external_data
+    return any(external(tensor) for tensor in _tensors(model))
+
+
+def _bodies(body: Any) -> Iterator[Any]:
+    """A graph or function, and every graph that its nodes hold (branches of If, bodies of Loop)."""
+    yield body
+    for node in body.node:
+        for attribute in node.attribute:
+            for inner in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+                yield from _bodies(inner)
+
+
+def _all_bodies(model: Any) -> Iterator[Any]:
+    for body in (model.graph, *model.functions):
+        yield from _bodies(body)
+
+
+def _tensors(model: Any) -> Iterator[Any]:
+    """Every tensor of a model: initializers and what nodes carry, as the Constant does."""
+    for body in _all_bodies(model):
+        yield from getattr(body, "initializer", ())  # a function has none
+        for node in body.node:
+            for attribute in node.attribute:
+                yield from ([attribute.t] if attribute.HasField("t") else attribute.tensors)
+
+
 def _precisions(model: Any) -> set[str]:
     """Number types of the graph that TensorRT 8.6 must be permitted."""
     half = require("onnx").TensorProto.FLOAT16
-    types = {tensor.data_type for tensor in model.graph.initializer}
+    nodes = [node for body in _all_bodies(model) for node in body.node]
+    types = {tensor.data_type for tensor in _tensors(model)}
     types |= {v.type.tensor_type.elem_type for v in (*model.graph.input, *model.graph.output)}
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Cast" and attribute.name == "to":
-                types.add(attribute.i)
-            elif node.op_type == "Constant":
-                types.add(attribute.t.data_type)
+    casts = (node for node in nodes if node.op_type == "Cast")
+    types |= {a.i for node in casts for a in node.attribute if a.name == "to"}
     found = {"float16"} if half in types else set()
-    return found | ({"int8"} if any(n.op_type in _QUANTIZED for n in model.graph.node) else set())
+    return found | ({"int8"} if any(node.op_type in _QUANTIZED for node in nodes) else set())
 
 
 def _single(model: Any) -> list[str]:

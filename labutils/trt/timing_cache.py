@@ -2,6 +2,11 @@
 
 The file is TensorRT's timing cache in a sealed container, so that damage shows before TensorRT
 reads it. It belongs to one version of TensorRT and one GPU.
+
+The real trtexec keeps the bytes as TensorRT gives them, without a seal, and can read no other file.
+One that it wrote is taken as it is and stays so. What such bytes are worth TensorRT alone can tell:
+it refuses those of another version or GPU. trtexec knows nothing of the lock of these files, so a
+build here and one there should not end at the same moment.
 """
 
 from __future__ import annotations
@@ -13,30 +18,40 @@ from typing import TYPE_CHECKING, Any
 
 from labutils.locks import locked
 from labutils.trt import versions
-from labutils.trt.sealed import SealError, seal, unseal
+from labutils.trt.sealed import SealError, is_sealed, seal, unseal
 from labutils.whole_file import whole_file
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-__all__ = ["TimingCache", "attach", "read", "write"]
+__all__ = ["TimingCache", "attach", "read", "start_raw", "write"]
 
 _LOG = logging.getLogger("labutils.trt")
 _BOUND_TO = ("tensorrt", "library", "gpu", "capability")
+_WHOLE = seal({}, b"")
 
 
 def read(path: Path, machine: Mapping[str, Any]) -> bytes:
     """The timing cache in a file; nothing, with a warning, where it can not be used here.
 
-    That is: damaged, or of another GPU or version than `machine` (`versions.machine_facts`).
+    That is: damaged, or of another GPU or version than `machine` (`versions.machine_facts`). Bytes
+    without a seal, the real trtexec's, come as they are: TensorRT judges them.
     """
+    return _read(path, machine)[0]
+
+
+def _read(path: Path, machine: Mapping[str, Any]) -> tuple[bytes, bool | None]:
+    """What `read` gives, and whether the file has no seal; None where there is no file."""
     try:
-        facts, content = unseal(path.read_bytes())
+        data = path.read_bytes()
+        if not _has_seal(data):
+            return data, True
+        facts, content = unseal(data)
     except FileNotFoundError:
-        return b""
+        return b"", None
     except (SealError, OSError) as error:
         _LOG.warning("timing cache %s is not used: %s; this build starts anew", path.name, error)
-        return b""
+        return b"", False
     other = [k for k in _BOUND_TO if facts.get("machine", {}).get(k) != machine.get(k)]
     if other:
         _LOG.warning(
@@ -44,14 +59,36 @@ def read(path: Path, machine: Mapping[str, Any]) -> bytes:
             path.name,
             ", ".join(f"{k} {facts.get('machine', {}).get(k)}" for k in other),
         )
-        return b""
-    return content
+        return b"", False
+    return content, False
 
 
-def write(path: Path, machine: Mapping[str, Any], content: bytes) -> None:
-    """Write a timing cache of this machine; the file appears whole or not at all."""
+def _has_seal(data: bytes) -> bool:
+    """Whether a file was sealed; also where so little is left of it that its first word is cut."""
+    return bool(data) and is_sealed(data + _WHOLE[len(data) :])
+
+
+def write(path: Path, machine: Mapping[str, Any], content: bytes, *, raw: bool = False) -> None:
+    """Write a timing cache of this machine; the file appears whole or not at all.
+
+    `raw` leaves the seal out, for the real trtexec.
+    """
+    facts = {"kind": "timing cache", "machine": dict(machine)}
     with whole_file(path, durable=True) as temporary:
-        temporary.write_bytes(seal({"kind": "timing cache", "machine": dict(machine)}, content))
+        temporary.write_bytes(content if raw else seal(facts, content))
+
+
+def start_raw(path: Path) -> None:
+    """Make an empty file where there is none: the next build fills it without a seal.
+
+    The real trtexec reads an empty file as a cache in which nothing is yet. Does nothing where the
+    file can not be made; saving will tell.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError:
+        pass
 
 
 class TimingCache:
@@ -60,10 +97,16 @@ class TimingCache:
     def __init__(self, config: Any, path: Path, machine: Mapping[str, Any]) -> None:
         self.path, self.machine = path, machine
         self._config = config
-        content = read(path, machine)
+        content, self._raw = _read(path, machine)
+        if self._raw and not content:
+            _LOG.info("timing cache %s is empty; this build fills it", path.name)
         self._cache = self._set(content)
         if self._cache is None and content:
-            _LOG.warning("timing cache %s is not used: TensorRT refuses it", path.name)
+            _LOG.warning(
+                "timing cache %s is not used: TensorRT refuses it%s; this build starts anew",
+                path.name,
+                " (it is of another GPU or version, or no timing cache)" if self._raw else "",
+            )
             content, self._cache = b"", self._set(b"")
         self.entries_bytes = len(content)
 
@@ -77,7 +120,8 @@ class TimingCache:
     def save(self) -> None:
         """Write it back, with what other processes have added to the file meanwhile.
 
-        A file that can not be written is a warning: the engine is there.
+        A file without a seal stays one. A file that can not be written is a warning: the engine is
+        there.
         """
         config: trt.IBuilderConfig = self._config
         ours = config.get_timing_cache()
@@ -85,11 +129,12 @@ class TimingCache:
             return
         try:
             with locked(self.path.with_name(f".{self.path.name}.lock")):
-                theirs = read(self.path, self.machine)
+                theirs, raw = _read(self.path, self.machine)
                 other = config.create_timing_cache(theirs) if theirs else None
                 if other is not None:
                     ours.combine(other, False)
-                write(self.path, self.machine, bytes(ours.serialize()))
+                raw = bool(self._raw if raw is None else raw)
+                write(self.path, self.machine, bytes(ours.serialize()), raw=raw)
         except OSError as error:
             _LOG.warning("timing cache %s was not saved: %s", self.path.name, error)
 

@@ -116,23 +116,29 @@ WRONG = {
         (
             _SINGLE + "    return [layer['Name'] for layer in info['Layers'] if all(\n"
             "        'FP32' in t['Format/Datatype'] for t in layer['Inputs'] + layer['Outputs'])]",
-            "only turns numbers round",
+            "only rearranges numbers",
         ),
         (
             _SINGLE + "    return [layer['Name'] for layer in info['Layers']\n"
-            "            if layer['LayerType'] != 'Reformat' and layer['Inputs'] and any(\n"
+            "            if layer['LayerType'] not in ('Reformat', 'NoOp') and layer['Inputs'] and any(\n"
             "        'FP32' in t['Format/Datatype'] for t in layer['Inputs'] + layer['Outputs'])]",
             "is not FP32 throughout",
         ),
         (
             _SINGLE + "    return [layer['Name'] for layer in info['Layers']\n"
-            "            if layer['LayerType'] != 'Reformat' and all(\n"
+            "            if layer['LayerType'] != 'Reformat' and layer['Inputs'] and all(\n"
+            "        'FP32' in t['Format/Datatype'] for t in layer['Inputs'] + layer['Outputs'])]",
+            "another view of the same numbers",
+        ),
+        (
+            _SINGLE + "    return [layer['Name'] for layer in info['Layers']\n"
+            "            if layer['LayerType'] not in ('Reformat', 'NoOp') and all(\n"
             "        'FP32' in t['Format/Datatype'] for t in layer['Inputs'] + layer['Outputs'])]",
             "is a constant",
         ),
         (
             _SINGLE + "    return [layer['Name'] for layer in info['Layers']\n"
-            "            if layer['LayerType'] != 'Reformat' and layer['Inputs'] and all(\n"
+            "            if layer['LayerType'] not in ('Reformat', 'NoOp') and layer['Inputs'] and all(\n"
             "        'FP32' in t['Format/Datatype'] for t in layer['Inputs'] + layer['Outputs'])]",
             "this ends in TypeError",
         ),

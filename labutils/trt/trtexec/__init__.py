@@ -1,6 +1,6 @@
 """trtexec: the real tool where there is one, a stand-in in Python where pip brought none.
 
-run(["--onnx=vocoder.onnx", "--optShapes=mel:1x80x400", "--saveEngine=vocoder.plan"])
+run(["--onnx=vocoder.onnx", "--optShapes=mel:1x80x400", "--saveEngine=vocoder.plan"], show=print)
 parse(text)            # what a log of a real trtexec says
 flags.rows()           # which flags 8.6, 10 and 11 have, and what replaces a dropped one
 

@@ -113,6 +113,8 @@ def _read_list(path: str | os.PathLike[str]) -> list[Any]:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise ExportError(f"{path} holds no JSON: {error}") from error
+    except OSError as error:
+        raise ExportError(f"{path} can not be read: {error.strerror or error}") from error
     if not isinstance(data, list):
         raise ExportError(f"{path}: expected a list, got {type(data).__name__}")
     return data

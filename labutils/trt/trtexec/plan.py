@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,15 @@ _SWITCHES = {
     "graph": ("useCudaGraph", "noCudaGraph", False, True),
     "spin": ("useSpinWait", "noSpinWait", False, True),
 }
+_FOR_BUILDING = (
+    "minShapes", "maxShapes", "memPoolSize", "builderOptimizationLevel", "timingCacheFile",
+    "noTF32", "fp16", "stronglyTyped", "sparsity", "profilingVerbosity",
+)  # fmt: skip
+_FOR_TIMING = (
+    "warmUp", "iterations", "duration", "avgRuns", "percentile", "infStreams", "separateProfileRun",
+    *(flag for switch in _SWITCHES.values() for flag in switch[:2]),
+)  # fmt: skip
+_OF_TIMING = ("exportTimes", "exportProfile", "dumpProfile")  # outputs that timing makes
 
 
 @dataclass(frozen=True)
@@ -30,9 +39,9 @@ class Plan:
     """What to do, in full.
 
     `onnx` or `load` is given; `options` is None where no engine is built. `shape` is the input to
-    time, None for the best one of the engine's first profile; `input` the name that shapes were
-    given for. `fp16` asks for FP16 beyond the graph. `values` are the flags as given, `notes` lines
-    for the reader.
+    time, that of --optShapes without --shapes, None for the best one of the engine's first profile;
+    `input` the name that shapes were given for. `fp16` asks for FP16 beyond the graph. `values` are
+    the flags as given, `notes` lines for the reader.
     """
 
     onnx: Path | None
@@ -54,7 +63,9 @@ def make_plan(given: Given, version: tuple[int, ...]) -> Plan:
     """The plan of a command line that `flags.read` took.
 
     Raises FlagError: no or two models, no shape for a build, shapes of several inputs or band
-    numbers, a shape to time outside the profile, both sides of a switch, an output for nothing.
+    numbers, a shape to time outside the profile, both sides of a switch, an output for nothing
+    (--saveEngine where none is built, times where nothing is timed). Flags that change nothing are
+    no error, as in trtexec, which does not mention them: a note tells.
     """
     values, notes = given.values, list(given.notes)
     onnx, load = values.get("onnx"), values.get("loadEngine")
@@ -63,13 +74,19 @@ def make_plan(given: Given, version: tuple[int, ...]) -> Plan:
     for path in (onnx, load):
         if path is not None and not path.is_file():
             raise FlagError(f"no such file: {path}")
+    if load is not None and "saveEngine" in values:
+        raise FlagError(
+            "--saveEngine has nothing to write with --loadEngine, which builds no engine: leave it "
+            "out, or build with --onnx=FILE"
+        )
     name, shapes = _shapes(values)
-    options = None
-    if onnx is not None:
-        options = _build_options(values, shapes)
-    elif {"minShapes", "optShapes", "maxShapes"} & values.keys():
-        notes.append("shapes to build for have no effect on a loaded engine: give --shapes")
-    shape = shapes.get("shapes") or (shapes.get("optShapes") if onnx is not None else None)
+    options = _build_options(values, shapes) if onnx is not None else None
+    if options is None and (idle := _given(values, _FOR_BUILDING)):
+        notes.append(
+            f"No effect on a loaded engine, whose kernels and types are built in: {idle}. Leave "
+            "out, or build with --onnx=FILE"
+        )
+    shape = shapes.get("shapes") or shapes.get("optShapes")
     if (
         options is not None
         and shape is not None
@@ -77,17 +94,20 @@ def make_plan(given: Given, version: tuple[int, ...]) -> Plan:
     ):
         raise FlagError(f"--shapes: {_text(shape)} lies outside the profile, {options.profiles[0]}")
     timing, told = _timing(values, version)
-    if values.get("skipInference"):
-        wanted = [f for f in ("exportTimes", "exportProfile", "dumpProfile") if f in values]
-        if wanted:
-            raise FlagError(f"--{wanted[0]} has nothing to write with --skipInference")
-    else:
+    if not values.get("skipInference"):
         notes += told
+    elif wanted := [flag for flag in _OF_TIMING if flag in values]:
+        raise FlagError(f"--{wanted[0]} has nothing to write with --skipInference")
+    elif idle := _given(values, _FOR_TIMING):
+        notes.append(f"No effect with --skipInference, which times nothing: {idle}")
     bands = next((shape[1] for shape in shapes.values()), None)
     fp16 = bool(values.get("fp16"))
-    if fp16 and onnx is None:
-        raise FlagError("--fp16 has no effect on a loaded engine: its types are built in")
     return Plan(onnx, load, options, name, shape, bands, fp16, timing, values, tuple(notes))
+
+
+def _given(values: Mapping[str, Any], flags: Sequence[str]) -> str:
+    """Those of these flags that were given, as they are written."""
+    return " ".join(f"--{flag}" for flag in flags if flag in values)
 
 
 def _shapes(values: Mapping[str, Any]) -> tuple[str | None, dict[str, Shape]]:

@@ -11,16 +11,17 @@ import logging
 import shlex
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labutils import tables
 from labutils.environment import MissingPackage, require
-from labutils.trt import build, inspect, load_engine, versions
+from labutils.trt import build, inspect, load_engine, timing_cache, versions
 from labutils.trt.engine import Engine
-from labutils.trt.messages import Messages
-from labutils.trt.trtexec import exports, flags, summary, timing, traces
+from labutils.trt.source import read_onnx
+from labutils.trt.trtexec import exports, flags, report, timing, traces
+from labutils.trt.trtexec.graph_input import read_graph
+from labutils.trt.trtexec.output import Output, tensorrt_lines
 from labutils.trt.trtexec.plan import Plan, make_plan
 from labutils.trt.trtexec.values import FlagError
 
@@ -31,40 +32,12 @@ _NEWEST = (11, 0, 0)  # whose flags hold where TensorRT is not installed
 _PROFILE_RUNS = 10
 
 
-class Output:
-    """Writes lines as trtexec logs them, with date and severity."""
-
-    def __init__(self, write: Callable[[str], object]) -> None:
-        self._write = write
-
-    def bare(self, line: str) -> None:
-        self._write(f"{line}\n")
-
-    def __call__(self, text: str, severity: str = "I") -> None:
-        for line in text.splitlines() or [""]:
-            self.bare(f"[{time.strftime('%m/%d/%Y-%H:%M:%S')}] [{severity}] {line}")
-
-
-class _TensorRTLines(logging.Handler):
-    """What TensorRT says, among the lines of the program."""
-
-    def __init__(self, out: Output) -> None:
-        super().__init__()
-        self._out = out
-
-    def emit(self, record: logging.LogRecord) -> None:
-        grades = {logging.DEBUG: "V", logging.INFO: "I", logging.WARNING: "W"}
-        said_by_tensorrt = record.module == "messages"  # labutils itself logs its progress here
-        text = f"{'[TRT] ' * said_by_tensorrt}{record.getMessage()}"
-        self._out(text, grades.get(record.levelno, "E"))
-
-
 def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
     """Do what a command line of trtexec says; every line goes to `write`. Returns 0, or 1 for a
     failure, as trtexec does.
     """
     out = Output(write)
-    if not arguments or "--help" in arguments:
+    if not arguments or {"--help", "-h"} & {*arguments}:
         rows = flags.rows(here=True)
         columns = ("flag", "the stand-in", "8.6", "10", "11")
         out.bare("The flags of this stand-in for trtexec, and what each version does with them:")
@@ -80,6 +53,8 @@ def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
     tool = f"TensorRT.trtexec [TensorRT {known}] # trtexec {shlex.join(arguments)}"
     out.bare(f"&&&& RUNNING {tool}")
     out("labutils.trt.trtexec: a stand-in for trtexec in Python, with some of its flags")
+    if missing is not None:
+        out(f"without TensorRT the flags are read as TensorRT {_NEWEST[0]} takes them", "W")
     try:
         plan = make_plan(flags.read(arguments, version), version)
         if missing is not None:
@@ -87,7 +62,7 @@ def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
         out(f"TensorRT version: {'.'.join(map(str, version))}")
         for note in plan.notes:
             out(note, "W")
-        with _tensorrt_lines(out, verbose=bool(plan.values.get("verbose"))):
+        with tensorrt_lines(out, verbose=bool(plan.values.get("verbose"))):
             _run(plan, version, out)
     except (FlagError, MissingPackage) as error:
         out(str(error), "E")
@@ -100,23 +75,6 @@ def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
         return 0
     out.bare(f"&&&& FAILED {tool}")
     return 1
-
-
-@contextmanager
-def _tensorrt_lines(out: Output, *, verbose: bool) -> Iterator[None]:
-    """Show the build's progress and TensorRT's warnings, with `verbose` all it says."""
-    logger, handler = logging.getLogger("labutils.trt"), _TensorRTLines(out)
-    before, passed_on = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if verbose else logging.INFO)
-    logger.propagate = False
-    try:
-        with Messages("verbose" if verbose else "warning"):
-            yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-        logger.propagate = passed_on
 
 
 def _run(plan: Plan, version: tuple[int, ...], out: Output) -> None:
@@ -149,17 +107,21 @@ def _build(plan: Plan, version: tuple[int, ...], out: Output) -> bytes:
     options = plan.options
     level = "verbose" if plan.values.get("verbose") else "warning"
     out(f"Input build shape: {options.profiles[0]}, level {options.optimization_level}")
+    source = read_graph(plan)
+    if (cache := plan.file("timingCacheFile")) is not None:
+        timing_cache.start_raw(cache)
     with tempfile.TemporaryDirectory() as folder:
-        onnx = plan.onnx
         if plan.fp16 and version[0] < 10:  # the flag permits FP16, TensorRT chooses where
             options = dataclasses.replace(options, permit=("float16",))
-        elif plan.fp16:  # types are the graph's
+        elif plan.fp16 and "float16" in source.precisions:  # types are the graph's
+            out(f"--fp16: {source.name} holds FP16 already and is built as it is", "W")
+        elif plan.fp16:
             from labutils.onnx_export import to_fp16
 
-            onnx = to_fp16(plan.onnx, Path(folder) / plan.onnx.name)
+            source = read_onnx(to_fp16(plan.onnx, Path(folder) / plan.onnx.name))
             out("--fp16: the graph was converted, its first and last layers stay FP32", "W")
         out("Start building the engine.")
-        built = build(onnx, options, level=level)
+        built = build(source, options, level=level)
     out(f"Engine built in {built.seconds:g} sec.")
     out(f"Created engine with size: {len(built.plan) / 2**20:g} MiB")
     if path := plan.file("saveEngine"):
@@ -205,7 +167,7 @@ def _time(plan: Plan, engine: Engine, shape: tuple[int, int, int], out: Output) 
     timed = traces.after_warm_up(found, options.warm_up_ms)
     if not timed:
         raise RuntimeError("no query began after the warm-up: give a longer --duration")
-    lines = summary.report(
+    lines = report.report(
         timed,
         warm_ups=len(found) - len(timed),
         warm_up_ms=options.warm_up_ms,
@@ -213,8 +175,8 @@ def _time(plan: Plan, engine: Engine, shape: tuple[int, int, int], out: Output) 
         percentiles=plan.values.get("percentile", (90, 95, 99)),
     )
     for severity, text in lines:
-        out(text, severity)
-    out("")
+        if severity != "V" or plan.values.get("verbose"):
+            out(text, severity)
     if path := plan.file("exportTimes"):
         exports.write_times(path, timed)
 
@@ -225,11 +187,5 @@ def _profile(plan: Plan, engine: Engine, shape: tuple[int, int, int], out: Outpu
     if path := plan.file("exportProfile"):
         exports.write_profile(path, runs)
     if plan.values.get("dumpProfile"):
-        out("")
-        out(f"=== Profile ({len(runs)} iterations ) ===")
-        out("   Time (ms)   Avg. Time (ms)   Median Time (ms)   Time %   Layer")
-        for row in exports.profile_rows(runs):
-            out(
-                f"{row['timeMs']:12.2f}{row['averageMs']:17.4f}{row['medianMs']:19.4f}"
-                f"{row['percentage']:9.1f}   {row['name']}"
-            )
+        for line in ("", *report.profile_lines(runs), ""):
+            out(line)

@@ -1,24 +1,21 @@
-"""trtexec's summary: written in its order and words from traces, and read back from any log."""
+"""What a log of trtexec says, of the real one or of the stand-in, of 8.6 to 11."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from labutils import tables
-from labutils.trt.trtexec.traces import ROWS, Trace, durations, figures
+from labutils.trt.trtexec.traces import ROWS
 
-__all__ = ["Line", "TrtexecSummary", "averages", "parse", "parse_all", "report"]
+__all__ = ["TrtexecSummary", "parse", "parse_all"]
 
-# A line of a log: its severity (I, W, E) and its text.
-Line = tuple[str, str]
-
-_ENQUEUE_BOUND = 0.8  # of the GPU's time: above it the host may be what is slow
-_UNSTABLE = 1.0  # % of the mean
-
-_RUNNING = re.compile(r"^&&&& RUNNING TensorRT\.trtexec \[TensorRT (?:v(\d+)|[^\]]*)\] # (.*)$")
+# "[TensorRT v8601] # trtexec ..."; newer ones name their build, too: "[TensorRT v110000] [b114]".
+_RUNNING = re.compile(
+    r"^&&&& RUNNING TensorRT\.trtexec(?: \[TensorRT (?:v(\d+)|[^\]]*)\])?"
+    r"(?: \[[^\]]*\])*(?: # (.*))?$"
+)
 _ENDED = re.compile(r"^&&&& (PASSED|FAILED) TensorRT\.trtexec")
 _LOGGED = re.compile(r"^(?:\[\d\d/\d\d/\d{4}-\d\d:\d\d:\d\d\] )?\[([VIWEF])\] ?(.*)$")
 _FIGURE = re.compile(r"([a-z]+(?:\([\d.]+%\))?) = ([-+.\deinfa]+) ms")
@@ -102,90 +99,6 @@ class TrtexecSummary:
         return head + tables.table(self.table()) + shown
 
 
-def report(
-    traces: Sequence[Trace],
-    *,
-    warm_ups: int,
-    warm_up_ms: float,
-    average_of: int = 10,
-    percentiles: Sequence[float] = (90, 95, 99),
-) -> list[Line]:
-    """The lines that trtexec prints after a measurement, from the queries after the warm-up.
-
-    `traces` in the order of their beginning, one at least. The warnings are trtexec's: the host
-    slower than the GPU, copies slower than the work, a GPU time that varies by more than 1 %.
-    """
-    wall_ms = traces[-1].d2h[1] - traces[0].h2d[0]
-    times = durations(traces)
-    shown = {name: figures(times[name], percentiles) for name in ROWS}
-    compute = shown["GPU Compute Time"]
-    total = compute["mean"] * len(traces) / 1e3
-    lines = [
-        f"Warmup completed {warm_ups} queries over {warm_up_ms:g} ms",
-        f"Timing trace has {len(traces)} queries over {wall_ms / 1e3:g} s",
-        "",
-        "=== Trace details ===",
-        f"Trace averages of {average_of} runs:",
-        *averages(times, average_of),
-        "",
-        "=== Performance summary ===",
-        f"Throughput: {1e3 * len(traces) / wall_ms:g} qps",
-        *(f"{name}: {_words(shown[name])}" for name in ROWS),
-        f"Total Host Walltime: {wall_ms / 1e3:g} s",
-        f"Total GPU Compute Time: {total:g} s",
-    ]
-    varies = 100 * float(times["GPU Compute Time"].std()) / compute["mean"]
-    return [*(("I", line) for line in lines), *(("W", line) for line in _warnings(shown, varies))]
-
-
-def averages(times: Mapping[str, Any], size: int) -> list[str]:
-    """ "Average on 10 runs" lines; queries that fill no group of `size` are left out."""
-    lines = []
-    for start in range(0, len(times["Latency"]) - size + 1, size):
-        gpu, host, enqueue = (
-            float(times[row][start : start + size].mean())
-            for row in ("GPU Compute Time", "Latency", "Enqueue Time")
-        )
-        lines.append(
-            f"Average on {size} runs - GPU latency: {gpu:g} ms - Host latency: {host:g} ms "
-            f"(enqueue {enqueue:g} ms)"
-        )
-    return lines
-
-
-def _words(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} = {value:g} ms" for name, value in values.items())
-
-
-def _warnings(shown: Mapping[str, Mapping[str, float]], varies: float) -> list[str]:
-    medians = {name: values["median"] for name, values in shown.items()}
-    gpu, lines = medians["GPU Compute Time"], []
-    if medians["Enqueue Time"] > _ENQUEUE_BOUND * gpu:
-        lines += [
-            "* Throughput may be bound by Enqueue Time rather than GPU Compute and the GPU may be "
-            "under-utilized.",
-            "  If not already in use, --useCudaGraph (utilize CUDA graphs where possible) may "
-            "increase the throughput.",
-        ]
-    for row, copies in (
-        ("H2D Latency", "host-to-device transfers for the inputs"),
-        ("D2H Latency", "device-to-host transfers for the outputs"),
-    ):
-        if medians[row] >= gpu:
-            lines += [
-                f"* Throughput may be bound by {copies} rather than GPU Compute and the GPU may "
-                "be under-utilized.",
-                "  Add --noDataTransfers flag to disable data transfers.",
-            ]
-    if varies > _UNSTABLE:
-        lines += [
-            f"* GPU compute time is unstable, with coefficient of variance = {varies:g}%.",
-            "  If not already in use, locking GPU clock frequency or adding --useSpinWait may "
-            "improve the stability.",
-        ]
-    return lines
-
-
 def parse(text: str) -> TrtexecSummary:
     """What a log of one run says. Raises ValueError for a text without a run, or with several."""
     runs = parse_all(text)
@@ -202,7 +115,8 @@ def parse_all(text: str) -> list[TrtexecSummary]:
     runs: list[TrtexecSummary] = []
     for line in text.splitlines():
         if started := _RUNNING.match(line):
-            runs.append(TrtexecSummary(command=started[2], version=_release(started[1] or "")))
+            command, number = started[2] or "", started[1] or ""
+            runs.append(TrtexecSummary(command=command, version=_release(number)))
         elif runs and (ended := _ENDED.match(line)):
             runs[-1].passed = ended[1] == "PASSED"
         elif runs and (logged := _LOGGED.match(line)):
@@ -215,9 +129,10 @@ def _take(run: TrtexecSummary, severity: str, text: str) -> None:
         run.errors.append(text)
     elif severity == "W":
         run.warnings.append(text)
-    name, colon, rest = text.partition(": ")
-    if colon and name in ROWS:
-        run.rows[name] = {figure: float(value) for figure, value in _FIGURE.findall(rest)}
+    name, _, rest = text.partition(": ")
+    # A verbose log explains its rows afterwards, under the same names and without figures.
+    if name in ROWS and (found := _FIGURE.findall(rest)):
+        run.rows[name] = {figure: float(value) for figure, value in found}
     for attribute, pattern in _NUMBERS.items():
         if found := pattern.match(text):
             setattr(run, attribute, float(found[1]))
@@ -232,9 +147,9 @@ def _take(run: TrtexecSummary, severity: str, text: str) -> None:
 
 
 def _release(number: str) -> str:
-    """ "8601" as "8.6.1", "101601" as "10.16.1"."""
+    """ "8601" as "8.6.1", "101602" as "10.16.2": from 10 on the minor version has two digits."""
     if not number:
         return ""
     whole = int(number)
-    major = whole // 1000 if whole < 10_000 else whole // 10_000
-    return f"{major}.{whole // 100 % (10 if whole < 10_000 else 100)}.{whole % 100}"
+    major, minor = divmod(whole // 100, 10 if whole < 10_000 else 100)
+    return f"{major}.{minor}.{whole % 100}"
