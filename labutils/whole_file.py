@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["whole_file"]
+__all__ = ["leavings", "whole_file"]
 
 
 @contextmanager
@@ -30,3 +30,13 @@ def whole_file(path: str | os.PathLike[str], *, durable: bool = False) -> Iterat
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def leavings(folder: Path, name: str) -> Iterator[tuple[str, Path]]:
+    """What lies in a folder under the temporary names of `whole_file`: writers that were killed
+    left it, or one writes now. Gives the name that each was to get, and its path.
+
+    `name` is the name to get, or a pattern of such names.
+    """
+    for left in folder.glob(f".{name}.*.*"):
+        yield left.name[1:].rsplit(".", 2)[0], left

@@ -1,12 +1,11 @@
-"""What tests of the runners of engines share: a tiny vocoder, mels, streams and the fake GPU."""
+"""What tests of the runners of engines share: a tiny configuration, streams and the fake GPU."""
 
 import contextlib
 import itertools
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from fake_gpu import FakeEngine, expected_audio, install_pycuda
+from tiny_config import TinyConfig
 
 from labutils.runners import tensorrt_runner
 from labutils.runners.torch_graph import Captured
@@ -15,21 +14,7 @@ from labutils.trt import Profile, versions
 TWO = (Profile((2, 4, 8), (1, 1, 4)), Profile((6, 10, 20), (1, 1, 2)))
 
 
-@dataclass(frozen=True)
-class TinyConfig:
-    family: str = "tiny"
-    n_mels: int = 5
-    hop_length: int = 4
-
-    def output_length(self, frames: int) -> int:
-        return frames * self.hop_length
-
-
 CONFIG = TinyConfig()
-
-
-def make_mel(batch=1, frames=7, bands=5, seed=0):
-    return np.random.default_rng(seed).normal(size=(batch, bands, frames)).astype(np.float32)
 
 
 def aligned(array, beyond=0):

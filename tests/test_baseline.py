@@ -3,28 +3,17 @@
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from tiny_config import TinyConfig, make_mel
 from torch import nn
 
 from labutils import baseline, records, vocoders
 from labutils.baseline import layouts, pictures, trials, variants
 from labutils.baseline.variants import Variant
 from labutils.runners import CompiledRunner, GraphRunner, RunnerError, torch_graph
-
-
-@dataclass(frozen=True)
-class TinyConfig:
-    family: str = "tiny"
-    n_mels: int = 5
-    hop_length: int = 4
-    output_sample_rate: int = 100
-
-    def output_length(self, frames):
-        return frames * self.hop_length
 
 
 class Tiny(nn.Module):
@@ -42,10 +31,6 @@ class Tiny(nn.Module):
 def model():
     torch.manual_seed(0)
     return Tiny().eval()
-
-
-def make_mel(batch=1, bands=5, frames=7, seed=0):
-    return np.random.default_rng(seed).normal(size=(batch, bands, frames)).astype(np.float32)
 
 
 def switches():
@@ -331,7 +316,7 @@ def experiment(model, tmp_path, monkeypatch):
     monkeypatch.setattr(baseline, "FRAMES", {"melgan": 7})
     model.config.__dict__["mel"] = vocoders.preset("melgan").mel
     monkeypatch.setattr(
-        vocoders, "speech_like_mel", lambda mel, f, batch: torch.from_numpy(make_mel(batch, 5, f))
+        vocoders, "speech_like_mel", lambda mel, f, batch: torch.from_numpy(make_mel(batch, f))
     )
     on_cpu = trials.rows
     monkeypatch.setattr(trials, "rows", lambda *a, device, **k: on_cpu(

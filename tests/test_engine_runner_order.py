@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from fake_gpu import FakeContext
-from runner_parts import CONFIG, aligned, install_gpu, make_mel
+from runner_parts import CONFIG, aligned, install_gpu
+from tiny_config import make_mel
 
 from labutils import cuda
 from labutils.runners import PycudaRunner, TensorRTRunner

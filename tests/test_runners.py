@@ -3,25 +3,16 @@
 import gc
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import tiny_config
 import torch
+from tiny_config import TinyConfig
 from torch import nn
 
 from labutils import vocoders
 from labutils.runners import MelError, Runner, RunnerError, TorchRunner, check_mel
-
-
-@dataclass(frozen=True)
-class TinyConfig:
-    family: str = "tiny"
-    n_mels: int = 5
-    hop_length: int = 4
-
-    def output_length(self, frames: int) -> int:
-        return frames * self.hop_length
 
 
 class Tiny(nn.Module):
@@ -43,9 +34,8 @@ def model():
     return Tiny()
 
 
-def make_mel(batch=2, bands=5, frames=7, seed=0):
-    rng = np.random.default_rng(seed)
-    return rng.normal(size=(batch, bands, frames)).astype(np.float32)
+def make_mel(batch=2, **given):
+    return tiny_config.make_mel(batch, **given)
 
 
 def test_shapes_and_types(model):
@@ -60,7 +50,7 @@ def test_shapes_and_types(model):
 @pytest.mark.parametrize("name", ["melgan", "hifigan-small", "bigvgan-small"])
 def test_bit_equal_to_the_module_itself(name):
     module = vocoders.create(name, seed=1)
-    mel = make_mel(1, module.config.n_mels, frames=12)
+    mel = make_mel(1, bands=module.config.n_mels, frames=12)
     with torch.inference_mode():
         expected = module(torch.from_numpy(mel))[:, 0].numpy()
     with TorchRunner(module) as runner:
@@ -195,7 +185,7 @@ def test_a_network_with_a_shortest_input_says_so():
     config = vocoders.preset("melgan")
     assert config.min_frames > 1
     with pytest.raises(MelError, match=f"expected {config.min_frames} frames or more, got 1"):
-        check_mel(make_mel(1, config.n_mels, 1), config)
+        check_mel(make_mel(1, bands=config.n_mels, frames=1), config)
 
 
 def test_other_floats_and_layouts_are_converted():

@@ -47,6 +47,11 @@ def _baseline(rows: Sequence[Row]) -> Row:
     return next((row for row in rows if row.get("is_baseline")), {})
 
 
+def _title(row: Row) -> str:
+    """An engine's name without the library's: "FP16, image, graph"."""
+    return row["variant"].removeprefix("TensorRT ")
+
+
 def _times(before: Row, after: Row) -> float | None:
     return before["median_ms"] / after["median_ms"] if before and after else None
 
@@ -153,7 +158,7 @@ def tried(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[dict[str, A
             ms = row.get("median_ms")
             table.append({
                 "vocoder": vocoder,
-                "tried": row["variant"].removeprefix("TensorRT ").removesuffix(", graph"),
+                "tried": _title(row).removesuffix(", graph"),
                 "ms": ms,
                 "times faster": _times(plain, row) if ms else None,
                 "SNR (dB)": row.get("snr_db"),
@@ -171,7 +176,7 @@ def no_time(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> dict[str, list
     """{vocoder: the engines that its run had no time for}, of those where something is missing."""
     missing = {
         vocoder: [
-            row["variant"].removeprefix("TensorRT ")
+            _title(row)
             for row in found
             if row["backend"] == "tensorrt" and row["batch"] == batch and out_of_time(row)
         ]
@@ -184,12 +189,8 @@ def unmeasured(rows: Mapping[str, Sequence[Row]], batch: int = 1) -> list[str]:
     """What is in the name of an engine that a run had no time for, and in that of no engine that
     was measured, for any vocoder: ["level 4", "padded to 32", …]. `rows` {vocoder: rows}."""
     late = [name for names in no_time(rows, batch).values() for name in names]
-    done = [
-        row["variant"].removeprefix("TensorRT ")
-        for found in rows.values()
-        for row in _measured(found, "tensorrt", batch)
-    ]
-    known = {part for name in done for part in name.split(", ")}
+    engines = (row for found in rows.values() for row in _measured(found, "tensorrt", batch))
+    known = {part for row in engines for part in _title(row).split(", ")}
     return sorted({part for name in late for part in name.split(", ")} - known)
 
 

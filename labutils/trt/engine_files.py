@@ -11,7 +11,7 @@ from typing import Any
 
 from labutils.locks import locked
 from labutils.trt.sealed import SealError, seal, unseal
-from labutils.whole_file import whole_file
+from labutils.whole_file import leavings, whole_file
 
 __all__ = ["SUFFIX", "alone", "load", "remove_all_leavings", "store"]
 
@@ -79,10 +79,7 @@ def remove_all_leavings(folder: Path) -> None:
 
     What another process writes now stays.
     """
-    found = folder.glob(
-        f".*{SUFFIX}.*.*"
-    )  # the names that `whole_file` gives: .name.process.random
-    for name in {left.name[1:].rsplit(".", 2)[0] for left in found}:
+    for name in {name for name, _ in leavings(folder, f"*{SUFFIX}")}:
         with suppress(OSError):  # most often: another process has the lock
             with locked(_lock(folder / name), wait=False) as held:
                 _remove_leavings(folder / name, held)
@@ -93,7 +90,7 @@ def _remove_leavings(path: Path, held: bool) -> None:
 
     Only who has the lock writes: under the lock, it is nobody's. Without locks it has to be old.
     """
-    for left in path.parent.glob(f".{path.name}.*"):
+    for _, left in leavings(path.parent, path.name):
         with suppress(OSError):
             if held or time.time() - left.stat().st_mtime > _OLD:
                 left.unlink()

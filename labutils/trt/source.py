@@ -24,7 +24,8 @@ _MOVES = {"Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Pad", "
 class OnnxSource:
     """A vocoder's graph. `sha` is the SHA-256 of `data`; `precisions` the number types in it:
     "float16" where there are such tensors, "int8" where it quantizes. `single` are the names of
-    the nodes that compute in float32 in a graph that has float16, too.
+    the nodes that compute in float32 in a graph that has float16, too. `batch` and `frames` are the
+    sizes that the input is fixed to, 0 where the file leaves them open.
     """
 
     name: str
@@ -35,6 +36,8 @@ class OnnxSource:
     precisions: frozenset[str]
     nodes: tuple[str, ...] = field(repr=False)
     single: tuple[str, ...] = field(repr=False)
+    batch: int
+    frames: int
 
     def node(self, index: int) -> str:
         """Name and operator of a node, as in "conv_pre/Conv (Conv)"; empty where there is none."""
@@ -73,6 +76,8 @@ def read_onnx(onnx: str | PathLike[str] | bytes | Any) -> OnnxSource:
         precisions,
         tuple(f"{n.name or 'without a name'} ({n.op_type})" for n in model.graph.node),
         tuple(_single(model)) if "float16" in precisions else (),
+        batch=dims[0].dim_value,
+        frames=dims[2].dim_value,
     )
 
 

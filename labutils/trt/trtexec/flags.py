@@ -10,7 +10,17 @@ from typing import Any
 from labutils.trt.trtexec import values
 from labutils.trt.trtexec.flag_table import DEFAULT, FLAGS, GONE, LATER, NOTHING, OLD, Flag
 
-__all__ = ["FLAGS", "VERSIONS", "Flag", "FlagError", "Given", "find_flag", "read", "rows"]
+__all__ = [
+    "FLAGS",
+    "VERSIONS",
+    "Flag",
+    "FlagError",
+    "Given",
+    "asks_for_help",
+    "find_flag",
+    "read",
+    "rows",
+]
 
 VERSIONS = (8, 10, 11)  # columns of the table: 8.6, 10 and 11
 
@@ -26,6 +36,11 @@ class Given:
 
     values: dict[str, Any]
     notes: tuple[str, ...] = ()
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether a command line wants the table of flags and nothing done, as one without flags."""
+    return not arguments or bool({"--help", "-h"} & {*arguments})
 
 
 def find_flag(name: str, version: tuple[int, ...] | None = None) -> Flag:

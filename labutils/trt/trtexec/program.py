@@ -20,7 +20,7 @@ from labutils.trt import build, inspect, load_engine, timing_cache, versions
 from labutils.trt.engine import Engine
 from labutils.trt.source import read_onnx
 from labutils.trt.trtexec import exports, flags, report, timing, traces
-from labutils.trt.trtexec.graph_input import read_graph
+from labutils.trt.trtexec.graph_input import check_input, read_graph
 from labutils.trt.trtexec.output import Output, tensorrt_lines
 from labutils.trt.trtexec.plan import Plan, make_plan
 from labutils.trt.trtexec.values import FlagError
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str], write: Callable[[str], object]) -> int:
     failure, as trtexec does.
     """
     out = Output(write)
-    if not arguments or {"--help", "-h"} & {*arguments}:
+    if flags.asks_for_help(arguments):
         rows = flags.rows(here=True)
         columns = ("flag", "the stand-in", "8.6", "10", "11")
         out.bare("The flags of this stand-in for trtexec, and what each version does with them:")
@@ -132,10 +132,7 @@ def _build(plan: Plan, version: tuple[int, ...], out: Output) -> bytes:
 
 def _shape(plan: Plan, engine: Engine) -> tuple[int, int, int]:
     """The input to time; FlagError where it is not this engine's."""
-    if plan.input not in (None, engine.input):
-        raise FlagError(f'the engine has no input "{plan.input}": its input is "{engine.input}"')
-    if plan.n_mels not in (None, engine.n_mels):
-        raise FlagError(f"the engine takes {engine.n_mels} mel bands, the shapes {plan.n_mels}")
+    check_input(plan, "the engine", engine.input, engine.n_mels)
     return plan.shape or engine.profiles[0].shapes(engine.n_mels)[1]
 
 

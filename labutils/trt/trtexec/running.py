@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 from labutils.environment import tool
-from labutils.trt.trtexec import summary
+from labutils.trt.trtexec import flags, summary
 
 __all__ = ["TrtexecRun", "find", "run"]
 
@@ -85,8 +85,7 @@ def run(
     runs = summary.parse_all(text)
     # Some ways of tuning run trtexec in trtexec: the last verdict is that of the whole.
     said = runs[-1] if runs else summary.TrtexecSummary(command=shlex.join(arguments))
-    asked_for_help = not arguments or bool({"--help", "-h"} & {*arguments})
-    if said.passed is None and not (status == 0 and asked_for_help):
+    if said.passed is None and not (status == 0 and flags.asks_for_help(arguments)):
         why = "it ended" if runs else "no log of trtexec: it ended"
         said.errors.append(f"{why} with status {status} and without a verdict, PASSED or FAILED")
         said.passed = False
