@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_listening import RATE, make_abx, make_mushra
+from listening_parts import RATE, make_abx, make_mushra
 
 from labutils import listening
 from labutils.listening import (
