@@ -238,6 +238,8 @@ def test_the_list_tells_what_is_missing(capsys, monkeypatch):
         ({}, [{"median_ms": 1.0}, {"error": "not measured: time"}], "in part"),
         ({}, [{"error": "TimeoutError: not built within 9 s"}], "in part"),
         ({"broken_off": True}, [{"median_ms": 1.0}], "in part"),
+        ({}, [{"median_ms": 1.0, "complete": False}], "in part"),
+        ({}, [{"median_ms": 1.0, "complete": True}], "fresh"),
         ({"stale": True}, [{"error": "not measured: time"}], "stale"),
     ],
 )

@@ -87,9 +87,10 @@ class Step:
 
 
 def _lacks_time(data: object) -> bool:
-    """Whether a row somewhere in a record's data says that no time was left for it."""
+    """Whether the data, or a row somewhere in it, says that no time was left for the rest."""
     if isinstance(data, Mapping):
-        return out_of_time(data) or any(map(_lacks_time, data.values()))
+        ended = data.get("complete") is False or out_of_time(data)
+        return ended or any(map(_lacks_time, data.values()))
     return isinstance(data, list) and any(map(_lacks_time, data))
 
 
