@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from baseline_parts import Tiny, tiny_model
 from tiny_config import make_mel
+from tiny_network import Tiny, tiny_model
 
 from labutils.runners import CompiledRunner, GraphRunner, RunnerError, torch_graph
 

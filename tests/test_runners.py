@@ -9,23 +9,11 @@ import pytest
 import tiny_config
 import torch
 from tiny_config import TinyConfig
+from tiny_network import Tiny
 from torch import nn
 
 from labutils import vocoders
 from labutils.runners import MelError, Runner, RunnerError, TorchRunner, check_mel
-
-
-class Tiny(nn.Module):
-    """A generator in miniature: one transposed convolution and tanh."""
-
-    def __init__(self, config=None):
-        super().__init__()
-        self.config = config or TinyConfig()
-        self.up = nn.ConvTranspose1d(self.config.n_mels, 1, 8, stride=4, padding=2)
-        self.dropout = nn.Dropout(0.5)
-
-    def forward(self, mel):
-        return torch.tanh(self.dropout(self.up(mel)))
 
 
 @pytest.fixture

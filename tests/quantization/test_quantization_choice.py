@@ -3,19 +3,14 @@
 import math
 
 import pytest
-from quantization_parts import FAMILIES, cases
+from quantization_parts import FAMILIES
 
 from labutils import quantization
 from labutils.onnx_export import OnnxError
 from labutils.quantization import Sensitivity
 from labutils.quantization.layers import Layer
 
-pytestmark = pytest.mark.xdist_group("quantization-choice")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return cases(tmp_path_factory.mktemp("quantization"))
+pytestmark = pytest.mark.xdist_group("quantization")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -3,18 +3,13 @@
 import numpy as np
 import pytest
 from onnx import TensorProto, numpy_helper
-from quantization_parts import FAMILIES, cases, quantized
+from quantization_parts import FAMILIES, quantized
 
 from labutils import quantization, runners
 from labutils.metrics import snr_db
 from labutils.onnx_export import files
 
-pytestmark = pytest.mark.xdist_group("quantization-pairs")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return cases(tmp_path_factory.mktemp("quantization"))
+pytestmark = pytest.mark.xdist_group("quantization")
 
 
 @pytest.mark.parametrize("target", quantization.TARGETS)

@@ -1,21 +1,11 @@
 """Records as files: when and where they are written, their names, and damaged ones."""
 
 import pytest
-from record_parts import hide_gpu, make_record, own_folder, speed
+from record_parts import make_record, speed
 
 from labutils import records
 from labutils.records import RecordError, experiment
 from labutils.records import files as record_files
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    return own_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def no_gpu(monkeypatch):
-    hide_gpu(monkeypatch)
 
 
 def test_environment_variable_names_the_folder_of_records(folder, monkeypatch):

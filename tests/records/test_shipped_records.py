@@ -1,10 +1,9 @@
 """The records that are committed: figures, and no mistake of ours in the place of one."""
 
-import json
-
 import pytest
 
 from labutils.records import RECORDS
+from labutils.records.files import read_record
 
 # What an experiment notes where code of this workbook is wrong. A GPU without memory, a kernel that
 # crashed and a limit of time have other names, and are results.
@@ -28,7 +27,7 @@ def errors(found):
 
 @pytest.mark.parametrize("path", sorted(RECORDS.glob("*.json")), ids=lambda path: path.stem)
 def test_a_record_holds_figures_and_no_mistake_of_our_code(path):
-    data = json.loads(path.read_text(encoding="utf-8"))["data"]
+    data = read_record(path)["data"]
     assert data, "empty"
     assert not (isinstance(data, dict) and data.get("error")), "the whole of it failed"
     assert [text for text in errors(data) if text.startswith(OURS)] == []

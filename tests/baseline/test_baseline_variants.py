@@ -5,15 +5,9 @@ import sys
 
 import pytest
 import torch
-from baseline_parts import tiny_model
 from tiny_config import make_mel
 
 from labutils.baseline import variants
-
-
-@pytest.fixture
-def model():
-    return tiny_model()
 
 
 def switches():

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from quantization_parts import cases
 
 from labutils import quantization
 from labutils.engines.building import Built
@@ -10,12 +9,7 @@ from labutils.environment import has
 from labutils.quantization import experiments, on_gpu
 from labutils.quantization.__main__ import main as command
 
-pytestmark = pytest.mark.xdist_group("quantization-experiments")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return cases(tmp_path_factory.mktemp("quantization"))
+pytestmark = pytest.mark.xdist_group("quantization")
 
 
 def test_variants_of_engines(case, tmp_path):

@@ -2,16 +2,10 @@
 
 import numpy as np
 import pytest
-from quantization_parts import cases
 
 from labutils import audio, quantization, vocoders
 
-pytestmark = pytest.mark.xdist_group("quantization-calibration")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return cases(tmp_path_factory.mktemp("quantization"))
+pytestmark = pytest.mark.xdist_group("quantization")
 
 
 def test_minmax_knows_the_largest_value(case):

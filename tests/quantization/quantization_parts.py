@@ -24,17 +24,5 @@ class Case:
             return runner.infer(self.mels[0] if mel is None else mel)[0]
 
 
-def cases(folder):
-    """`cases(folder)("melgan")` is the Case of that family; each is made once, when asked for."""
-    made = {}
-
-    def get(family="hifigan"):
-        if family not in made:
-            made[family] = Case(family, folder)
-        return made[family]
-
-    return get
-
-
 def quantized(case, tmp_path, **how):
     return quantization.quantize(case.path, tmp_path / "int8.onnx", case.ranges, **how)

@@ -1,20 +1,11 @@
-"""What tests of notebook 08's tools share: runners that fail when told to, mels, slow lanes."""
+"""What tests of notebook 08's tools share: runners that fail when told to, slow lanes."""
 
 import time
 
-from labutils import vocoders
 from labutils.concurrency import FailingRunner
 from labutils.runners import TorchRunner
 
 WAIT = 60  # seconds: a test that waits longer has found a request that nobody answers
-
-
-def mels_of(model):
-    """Mels of speech of many lengths."""
-    lengths = (9, 14, 30, 11, 22, 9, 17, 25, 13, 40, 12, 19)
-    return [
-        vocoders.speech_like_mel(model.config.mel, n, seed=i).numpy() for i, n in enumerate(lengths)
-    ]
 
 
 def runner_of(model, **when):

@@ -1,22 +1,8 @@
-"""What tests of records share: a folder of their own, an experiment, records of other machines."""
+"""What tests of records share: an experiment, and records of other machines."""
 
 import json
 
-from labutils import environment, records
 from labutils.records import experiment
-
-
-def own_folder(tmp_path, monkeypatch):
-    """A folder of its own for records, which is read, and written only when asked."""
-    place = tmp_path / "records"
-    monkeypatch.setattr(records, "RECORDS", place)
-    monkeypatch.delenv("LABUTILS_RECORD", raising=False)
-    return place
-
-
-def hide_gpu(monkeypatch):
-    """As on a machine without an NVIDIA GPU."""
-    monkeypatch.setattr(environment, "has", lambda need: need not in {"cuda", "tensorrt"})
 
 
 @experiment("speed")

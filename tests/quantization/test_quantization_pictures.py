@@ -2,16 +2,10 @@
 
 import numpy as np
 import pytest
-from quantization_parts import cases
 
 from labutils.quantization import Sensitivity, pictures
 
-pytestmark = pytest.mark.xdist_group("quantization-pictures")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return cases(tmp_path_factory.mktemp("quantization"))
+pytestmark = pytest.mark.xdist_group("quantization")
 
 
 def test_pareto_front():

@@ -2,21 +2,9 @@
 
 import nbformat
 import papermill
-import pytest
-from record_parts import hide_gpu, own_folder
 
 from labutils import vocoders, weights
 from labutils.records import Experiment, experiment, hashing
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    return own_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def no_gpu(monkeypatch):
-    hide_gpu(monkeypatch)
 
 
 def test_a_record_of_changed_code_is_stale(folder, no_gpu):

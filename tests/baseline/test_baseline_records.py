@@ -2,17 +2,11 @@
 
 import pytest
 import torch
-from baseline_parts import tiny_model
 from tiny_config import make_mel
 
 from labutils import baseline, records, vocoders
 from labutils.baseline import trials, variants
 from labutils.baseline.variants import Variant
-
-
-@pytest.fixture
-def model():
-    return tiny_model()
 
 
 @pytest.fixture

@@ -1,20 +1,10 @@
 """Which record is shown where an experiment can not be measured, and what is said without one."""
 
 import pytest
-from record_parts import hide_gpu, make_record, own_folder, speed
+from record_parts import make_record, speed
 
 from labutils import environment
 from labutils.records import Experiment, RecordError, experiment, measurement, provenance
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    return own_folder(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def no_gpu(monkeypatch):
-    hide_gpu(monkeypatch)
 
 
 @experiment("gpu-speed", needs=("cuda", "tensorrt"), covers=[measurement])

@@ -5,21 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from concurrency_parts import WAIT, mels_of, runner_of
-from tiny_vocoders import tiny
+from concurrency_parts import WAIT, runner_of
 
 from labutils.concurrency import FailingRunner, PoolError, RunnerPool
 from labutils.runners import MelError, RunnerError, TorchRunner
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny("hifigan-small")
-
-
-@pytest.fixture(scope="module")
-def mels(model):
-    return mels_of(model)
 
 
 @pytest.fixture(scope="module")

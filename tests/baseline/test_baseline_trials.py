@@ -5,17 +5,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from baseline_parts import Tiny, row, tiny_model
+from baseline_parts import row
 from tiny_config import make_mel
+from tiny_network import Tiny
 
 from labutils import baseline, records
 from labutils.baseline import trials, variants
 from labutils.baseline.variants import Variant
-
-
-@pytest.fixture
-def model():
-    return tiny_model()
 
 
 def test_a_failure_is_a_row_and_the_rest_goes_on(model, monkeypatch):

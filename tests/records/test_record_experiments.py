@@ -7,15 +7,10 @@ import textwrap
 
 import numpy as np
 import pytest
-from record_parts import make_record, own_folder, speed
+from record_parts import make_record, speed
 
 from labutils import environment, records
 from labutils.records import Experiment, Noted, RecordError, experiment
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    return own_folder(tmp_path, monkeypatch)
 
 
 def test_a_call_measures_here_and_writes_nothing(folder):

@@ -1,17 +1,12 @@
 """What quantize refuses: unknown layers and targets, files and ranges that do not fit."""
 
 import pytest
-from quantization_parts import cases, quantized
+from quantization_parts import quantized
 
 from labutils import quantization
 from labutils.onnx_export import OnnxError, to_fp16
 
-pytestmark = pytest.mark.xdist_group("quantization-refusals")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return cases(tmp_path_factory.mktemp("quantization"))
+pytestmark = pytest.mark.xdist_group("quantization")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,10 @@
 """Rows of contexts, runners and pools under load, and what the experiments of them need."""
 
 import pytest
-from concurrency_parts import SleepingLane, mels_of, runner_of
-from tiny_vocoders import tiny
+from concurrency_parts import SleepingLane, runner_of
 
 from labutils.concurrency import command, experiments, measuring, services
 from labutils.runners import RunnerError, TorchRunner
-
-
-@pytest.fixture(scope="module")
-def model():
-    return tiny("hifigan-small")
-
-
-@pytest.fixture(scope="module")
-def mels(model):
-    return mels_of(model)
 
 
 def test_rows_of_contexts_hold_errors_and_the_memory_that_was_taken(monkeypatch, model):

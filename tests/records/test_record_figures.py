@@ -5,15 +5,10 @@ import json
 
 import numpy as np
 import pytest
-from record_parts import own_folder, speed
+from record_parts import speed
 
 from labutils import environment
 from labutils.records import RecordError, experiment, measurement
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    return own_folder(tmp_path, monkeypatch)
 
 
 def test_plain_data():
